@@ -1,0 +1,48 @@
+#include "core/measurement.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+namespace lathe {
+namespace {
+
+constexpr std::array<std::pair<MeasureStatus, const char*>, 9> kNames = {{
+    {MeasureStatus::kOk, "ok"},
+    {MeasureStatus::kInvalidConfig, "invalid_config"},
+    {MeasureStatus::kBuildError, "build_error"},
+    {MeasureStatus::kBuildTimeout, "build_timeout"},
+    {MeasureStatus::kLaunchError, "launch_error"},
+    {MeasureStatus::kCrashed, "crashed"},
+    {MeasureStatus::kRunTimeout, "run_timeout"},
+    {MeasureStatus::kWrongResult, "wrong_result"},
+    {MeasureStatus::kBoardLost, "board_lost"},
+}};
+
+}  // namespace
+
+const char* ToString(MeasureStatus status) {
+  for (const auto& [value, name] : kNames)
+    if (value == status) return name;
+  return "unknown";
+}
+
+std::optional<MeasureStatus> ParseMeasureStatus(const std::string& text) {
+  for (const auto& [value, name] : kNames)
+    if (text == name) return value;
+  return std::nullopt;
+}
+
+double LowQuantile(std::vector<double> samples) {
+  if (samples.empty()) return std::numeric_limits<double>::infinity();
+  const auto at = samples.begin() + static_cast<std::ptrdiff_t>((samples.size() - 1) / 5);
+  std::nth_element(samples.begin(), at, samples.end());
+  return *at;
+}
+
+double Seconds(const Measurement& measurement) {
+  return measurement.status == MeasureStatus::kOk ? LowQuantile(measurement.seconds) : std::numeric_limits<double>::infinity();
+}
+
+}  // namespace lathe
