@@ -1,0 +1,71 @@
+// KernelTemplate: one hand-written, parameterised kernel for an operator on a backend, as templates/OPERATOR/NAME.json states it.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/candidate.h"
+#include "core/result.h"
+#include "core/target.h"
+#include "space/operator.h"
+#include "space/space.h"
+
+namespace lathe {
+
+// A kernel launch on a GPU, geometry evaluated for one candidate.
+struct Launch {
+  std::string kernel;             // name of the function
+  std::vector<uint64_t> global;   // work items in each dimension, a multiple of local
+  std::vector<uint64_t> local;
+};
+
+class KernelTemplate {
+ public:
+  // Reads one manifest beside `op`'s; an error names file, key and reason.
+  static Result<KernelTemplate> Load(const std::filesystem::path& manifest, const Operator& op);
+
+  const std::string& name() const { return name_; }
+  const std::string& operator_name() const { return operator_name_; }
+  const std::string& backend() const { return backend_; }
+  const std::string& summary() const { return summary_; }
+  const std::string& source() const { return source_; }            // text of the kernel
+  const std::string& source_name() const { return source_name_; }  // "direct_cpu.cpp", for compiler messages
+  const std::vector<std::string>& flags() const { return flags_; } // further compiler flags
+  const std::string& hash() const { return hash_; }  // of manifest, source, prelude and operator: another hash makes old measurements history
+  const nlohmann::ordered_json& manifest() const { return manifest_; }
+
+  // Whether this template computes this (normalised) workload on this kind of target.
+  Result<bool> Applies(const Operator& op, const Workload& workload, const Target& target) const;
+
+  // The valid configurations for this workload on this target.
+  Result<Space> SpaceFor(const Operator& op, const Workload& workload, const Target& target) const;
+
+  // Attributes, derived values, parameters and target limits by name, for the expressions below.
+  Result<std::map<std::string, double>> Numbers(const Operator& op, const Workload& workload, const Target& target,
+                                                const Config& config) const;
+
+  // The tensors as the kernel takes them: a packed constant has its packed shape and dtype here. Same order as Operator::Tensors.
+  Result<std::vector<TensorShape>> PackedTensors(const Operator& op, const Candidate& candidate, const Target& target) const;
+  bool packs() const { return packs_; }  // has a prepare() in its source
+  Result<size_t> WorkspaceBytes(const Operator& op, const Candidate& candidate, const Target& target) const;
+  Result<std::vector<Launch>> Launches(const Operator& op, const Candidate& candidate, const Target& target) const;  // GPU only
+
+  // The manifest's feature expressions, for the cost model, in the order of feature_names().
+  const std::vector<std::string>& feature_names() const { return feature_names_; }
+  Result<std::vector<double>> Features(const Operator& op, const Candidate& candidate, const Target& target) const;
+
+ private:
+  KernelTemplate() = default;
+  friend class TemplateReader;
+
+  std::string name_, operator_name_, backend_, summary_, source_, source_name_, hash_;
+  std::vector<std::string> flags_, feature_names_;
+  bool packs_ = false;
+  nlohmann::ordered_json manifest_;
+};
+
+}  // namespace lathe

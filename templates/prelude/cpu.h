@@ -1,0 +1,76 @@
+// The CPU dialect: what a CPU template and a reference may use without including anything.
+//
+// A candidate is one translation unit: this prelude, then the workload's attributes, the derived values and the config's parameters as
+// macros in capitals (H, OH, LAYOUT, LAYOUT_NHWC, TILE_X), a type for each tensor (input_t), the source, and glue that calls its
+//     void run(<each tensor: const T* in, T* out>, <each dynamic attribute: int64_t>, const Context& context)
+// The source sits in a namespace of its own and includes nothing: compile time is what tuning waits for.
+#pragma once
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "abi.h"
+
+#define LATHE_INLINE inline __attribute__((always_inline))
+
+namespace lathe_prelude {
+
+// N values side by side, through the compiler's vector extension: the same source is SSE, AVX2, AVX-512 or NEON.
+// Unaligned loads are allowed; arithmetic and comparisons work lane by lane.
+template <typename T, int N>
+struct VecOf {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+  typedef T unaligned __attribute__((vector_size(N * sizeof(T)), aligned(alignof(T)), may_alias));
+};
+template <typename T, int N>
+using Vec = typename VecOf<T, N>::type;
+
+template <typename T, int N>
+LATHE_INLINE Vec<T, N> Load(const T* from) {
+  return *reinterpret_cast<const typename VecOf<T, N>::unaligned*>(from);
+}
+template <typename T, int N>
+LATHE_INLINE void Store(T* to, Vec<T, N> value) {
+  *reinterpret_cast<typename VecOf<T, N>::unaligned*>(to) = value;
+}
+template <typename T, int N>
+LATHE_INLINE Vec<T, N> Broadcast(T value) {
+  return value - Vec<T, N>{};  // x - 0 is x for every x, -0 and NaN included; x + 0 is not
+}
+
+template <typename T>
+LATHE_INLINE T Min(T a, T b) {
+  return b < a ? b : a;
+}
+template <typename T>
+LATHE_INLINE T Max(T a, T b) {
+  return a < b ? b : a;
+}
+constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// What the host lends a kernel for one call.
+class Context {
+ public:
+  explicit Context(const lathe_call* call) : call_(call) {}
+  void* workspace() const { return call_->workspace; }
+  int threads() const { return call_->parallel->threads; }
+
+  // body(task) for each task in [0, tasks), on as many threads as the host allows; returns when all are done.
+  template <typename Body>
+  void Parallel(int tasks, const Body& body) const {
+    if (tasks <= 1 || call_->parallel->threads <= 1) {
+      for (int task = 0; task < tasks; ++task) body(task);
+      return;
+    }
+    call_->parallel->run(
+        call_->parallel->pool, tasks, [](void* arg, int32_t task) { (*static_cast<const Body*>(arg))(task); },
+        const_cast<void*>(static_cast<const void*>(&body)));
+  }
+
+ private:
+  const lathe_call* call_;
+};
+
+}  // namespace lathe_prelude
