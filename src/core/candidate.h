@@ -13,8 +13,8 @@ using Config = NamedValues;
 
 struct Candidate {
   Workload workload;
-  std::string template_name;   // unique within the operator
-  std::string template_hash;   // of manifest, source and operator: another hash makes old measurements history
+  std::string template_name;  // unique within the operator
+  std::string template_hash;  // of manifest, source and operator: another hash makes old measurements history
   Config config;
 
   // "conv2d:…|direct_cpu@1a2b3c4d|LANES=16,TILE_K=2": the same key is the same kernel on the same target.

@@ -26,7 +26,8 @@ class Expression {
   const std::string& text() const;
   const std::vector<std::string>& names() const;  // each once, sorted
 
-  // values[i] belongs to names()[i]. Not thread-safe: one Expression, one thread. Fails on division by zero and the like (a non-finite result).
+  // values[i] belongs to names()[i]. Not thread-safe: one Expression, one thread. Fails on division by zero and the like (a non-finite
+  // result).
   Result<double> Evaluate(const std::vector<double>& values) const;
   // Asks for each name; fails with the name when the look-up knows none.
   Result<double> Evaluate(const std::function<std::optional<double>(const std::string&)>& lookup) const;

@@ -10,13 +10,13 @@
 namespace lathe {
 
 enum class ErrorCode {
-  kInvalidInput,      // what the user gave is wrong: a manifest, a workload, a flag
-  kNotFound,          // a named thing does not exist
-  kUnavailable,       // the world failed: disk, process, board; trying again may help
-  kIncompatible,      // a file or peer of another version
-  kResourceExhausted, // disk full, out of memory, limit reached
-  kCancelled,         // the user asked to stop
-  kInternal,          // our bug; the message says which assumption broke
+  kInvalidInput,       // what the user gave is wrong: a manifest, a workload, a flag
+  kNotFound,           // a named thing does not exist
+  kUnavailable,        // the world failed: disk, process, board; trying again may help
+  kIncompatible,       // a file or peer of another version
+  kResourceExhausted,  // disk full, out of memory, limit reached
+  kCancelled,          // the user asked to stop
+  kInternal,           // our bug; the message says which assumption broke
 };
 
 struct Error {
@@ -30,8 +30,8 @@ struct Error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}        // NOLINT: implicit, so that `return value;` reads well
-  Result(Error error) : state_(std::move(error)) {}    // NOLINT
+  Result(T value) : state_(std::move(value)) {}      // NOLINT: implicit, so that `return value;` reads well
+  Result(Error error) : state_(std::move(error)) {}  // NOLINT
 
   explicit operator bool() const { return std::holds_alternative<T>(state_); }
   const Error& error() const { return std::get<Error>(state_); }

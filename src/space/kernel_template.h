@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -18,8 +19,8 @@ namespace lathe {
 
 // A kernel launch on a GPU, geometry evaluated for one candidate.
 struct Launch {
-  std::string kernel;             // name of the function
-  std::vector<uint64_t> global;   // work items in each dimension, a multiple of local
+  std::string kernel;            // name of the function
+  std::vector<uint64_t> global;  // work items in each dimension, a multiple of local
   std::vector<uint64_t> local;
 };
 
@@ -32,10 +33,12 @@ class KernelTemplate {
   const std::string& operator_name() const { return operator_name_; }
   const std::string& backend() const { return backend_; }
   const std::string& summary() const { return summary_; }
-  const std::string& source() const { return source_; }            // text of the kernel
-  const std::string& source_name() const { return source_name_; }  // "direct_cpu.cpp", for compiler messages
-  const std::vector<std::string>& flags() const { return flags_; } // further compiler flags
-  const std::string& hash() const { return hash_; }  // of manifest, source, prelude and operator: another hash makes old measurements history
+  const std::string& source() const { return source_; }             // text of the kernel
+  const std::string& source_name() const { return source_name_; }   // "direct_cpu.cpp", for compiler messages
+  const std::vector<std::string>& flags() const { return flags_; }  // further compiler flags
+  const std::string& hash() const {
+    return hash_;
+  }  // of manifest, source, prelude and operator: another hash makes old measurements history
   const nlohmann::ordered_json& manifest() const { return manifest_; }
 
   // Whether this template computes this (normalised) workload on this kind of target.
@@ -43,6 +46,9 @@ class KernelTemplate {
 
   // The valid configurations for this workload on this target.
   Result<Space> SpaceFor(const Operator& op, const Workload& workload, const Target& target) const;
+
+  // The outputs' tolerances and all else as the operator has them, but a template may honestly be less exact.
+  Result<std::vector<TensorShape>> Tensors(const Operator& op, const Workload& workload) const;
 
   // Attributes, derived values, parameters and target limits by name, for the expressions below.
   Result<std::map<std::string, double>> Numbers(const Operator& op, const Workload& workload, const Target& target,
@@ -54,9 +60,11 @@ class KernelTemplate {
   Result<size_t> WorkspaceBytes(const Operator& op, const Candidate& candidate, const Target& target) const;
   Result<std::vector<Launch>> Launches(const Operator& op, const Candidate& candidate, const Target& target) const;  // GPU only
 
-  // The manifest's feature expressions, for the cost model, in the order of feature_names().
+  // The manifest's feature expressions, compiled once for a workload and a target: point in, values in the order of feature_names() out.
+  // `space` is this template's own for the same workload and target; it outlives the function. Not thread-safe.
   const std::vector<std::string>& feature_names() const { return feature_names_; }
-  Result<std::vector<double>> Features(const Operator& op, const Candidate& candidate, const Target& target) const;
+  Result<std::function<std::vector<double>(const Point&)>> FeaturesFor(const Operator& op, const Workload& workload, const Target& target,
+                                                                       const Space& space) const;
 
  private:
   KernelTemplate() = default;

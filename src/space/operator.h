@@ -21,11 +21,11 @@ enum class AttributeType { kInt, kFloat, kBool, kChoice };
 struct Attribute {
   std::string name;
   AttributeType type = AttributeType::kInt;
-  std::vector<std::string> choices;       // kChoice only
-  std::optional<Value> default_value;     // required when absent
-  std::optional<double> minimum, maximum; // inclusive
-  bool dynamic = false;                   // passed at launch rather than compiled in
-  std::vector<int64_t> tuned_at;          // representative values of a dynamic attribute
+  std::vector<std::string> choices;        // kChoice only
+  std::optional<Value> default_value;      // required when absent
+  std::optional<double> minimum, maximum;  // inclusive
+  bool dynamic = false;                    // passed at launch rather than compiled in
+  std::vector<int64_t> tuned_at;           // representative values of a dynamic attribute
   std::string meaning;
 };
 
@@ -48,7 +48,8 @@ struct Tolerance {
   double absolute = 0;
 };
 
-// How an input is filled: uniform in [low, high); integers of that range, both ends included, when `integers`; all zero when low == high == 0.
+// How an input is filled: uniform in [low, high); integers of that range, both ends included, when `integers`; all zero when low == high ==
+// 0.
 struct Filling {
   double low = -1, high = 1;
   bool integers = false;
@@ -78,11 +79,13 @@ class Operator {
   const std::filesystem::path& dir() const { return dir_; }
   const std::vector<Attribute>& attributes() const { return attributes_; }
   const std::vector<std::string>& derived_names() const { return derived_names_; }
+  // Those that no dynamic attribute enters, directly or through another: a kernel has them as constants.
+  std::vector<std::string> DerivedFromStatic() const;
   const std::vector<std::string>& tensor_names() const { return tensor_names_; }
-  bool makes_inputs() const { return makes_inputs_; }        // reference.cpp has its own lathe_make_inputs
+  bool makes_inputs() const { return makes_inputs_; }                        // reference.cpp has its own lathe_make_inputs
   const std::string& reference_source() const { return reference_source_; }  // text of reference.cpp
-  const std::string& hash() const { return hash_; }          // of operator.json and reference.cpp
-  const nlohmann::ordered_json& manifest() const { return manifest_; }  // for sections others read: "onnx"
+  const std::string& hash() const { return hash_; }                          // of operator.json and reference.cpp
+  const nlohmann::ordered_json& manifest() const { return manifest_; }       // for sections others read: "onnx"
 
   // Fills defaults, checks names, types, ranges and the `valid` rules; attributes come back sorted. An error names attribute and rule.
   Result<Workload> Normalise(Workload workload) const;

@@ -1,7 +1,7 @@
 // Space: the valid configurations of a template for a workload on a target: parameters, and constraints between them.
 //
-// A point names one value of each parameter by its place in that parameter's list, so strategies and cost models need not know what values are.
-// Nothing here enumerates the raw product: 10^12 raw points open in milliseconds.
+// A point names one value of each parameter by its place in that parameter's list, so strategies and cost models need not know what values
+// are. Nothing here enumerates the raw product: 10^12 raw points open in milliseconds.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +55,8 @@ class Space {
   const std::vector<Constraint>& constraints() const;
 
   double raw_size() const;  // a product; may pass 2^64
-  // Exact. Cheap for spaces that the constraints cut into independent groups; nullopt when more than `limit` partial assignments would be visited.
+  // Exact. Cheap for spaces that the constraints cut into independent groups; nullopt when more than `limit` partial assignments would be
+  // visited.
   std::optional<uint64_t> CountValid(uint64_t limit = uint64_t{1} << 28) const;
 
   bool IsValid(const Point& point) const;
@@ -84,8 +85,8 @@ class Space {
   std::unique_ptr<Solver> solver_;
 };
 
-// Reads the neutral format of recorded and brute-forced spaces: {"id", "parameters": [names], "values": {name: [..]}, "constraints": [text],
-// "fixed_parameters": {name: number}?}.
+// Reads the neutral format of recorded and brute-forced spaces: {"id", "parameters": [names], "values": {name: [..]}, "constraints":
+// [text], "fixed_parameters": {name: number}?}.
 Result<SpaceDefinition> SpaceDefinitionFromJson(const nlohmann::json& json);
 
 }  // namespace lathe

@@ -16,7 +16,8 @@ class TemplateLibrary {
  public:
   // Reads DIR/*/operator.json and the template manifests beside each. Fails on the first manifest that is wrong.
   static Result<TemplateLibrary> Load(const std::filesystem::path& dir);
-  // Where templates are looked for: $LATHE_TEMPLATES, then beside the program (../share/lathe/templates), then the source tree it was built from.
+  // Where templates are looked for: $LATHE_TEMPLATES, then beside the program (../share/lathe/templates), then the source tree it was built
+  // from.
   static std::filesystem::path DefaultDir();
 
   const std::filesystem::path& dir() const { return dir_; }

@@ -15,6 +15,7 @@
 
 #define LATHE_INLINE inline __attribute__((always_inline))
 
+namespace {
 namespace lathe_prelude {
 
 // N values side by side, through the compiler's vector extension: the same source is SSE, AVX2, AVX-512 or NEON.
@@ -73,4 +74,11 @@ class Context {
   const lathe_call* call_;
 };
 
+// run() may return nothing, or the number of what it refuses: `(run(…), Done())` is 0 or that number.
+struct Done {
+  operator int() const { return 0; }
+};
+LATHE_INLINE int operator,(int refused, Done) { return refused; }
+
 }  // namespace lathe_prelude
+}  // namespace
