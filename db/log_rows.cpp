@@ -1,0 +1,131 @@
+#include "db/log_rows.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "db/measurement_json.h"
+
+namespace lathe {
+
+void RowConditions::And(const std::string& condition, const std::vector<std::string>& values) {
+  sql += " AND " + condition;
+  texts.insert(texts.end(), values.begin(), values.end());
+}
+
+void AndCurrent(RowConditions& conditions, const std::vector<TemplateVersion>& current) {
+  std::string list;
+  std::vector<std::string> values;
+  for (const TemplateVersion& version : current) {
+    list += list.empty() ? "(?, ?, ?)" : ", (?, ?, ?)";
+    values.insert(values.end(), {version.operator_name, version.template_name, version.template_hash});
+  }
+  if (current.empty())
+    conditions.And("0");
+  else
+    conditions.And(fmt::format("m.template_id IN (SELECT id FROM templates WHERE (operator, name, source_hash) IN (VALUES {}))", list),
+                   values);
+}
+
+RowConditions ConditionsOf(const LogFilter& filter) {
+  RowConditions where;
+  const auto in = [&where](const char* column, const char* select, const std::string& value) {
+    if (!value.empty()) where.And(fmt::format("m.{} IN (SELECT id FROM {} = ?)", column, select), {value});
+  };
+  in("workload_id", "workloads WHERE key", filter.workload_key);
+  in("workload_id", "workloads WHERE operator", filter.operator_name);
+  in("target_id", "targets WHERE hash", filter.target_hash);
+  in("template_id", "templates WHERE name", filter.template_name);
+  in("template_id", "templates WHERE source_hash", filter.template_hash);
+  in("run_id", "runs WHERE uid", filter.run_id);
+  if (!filter.target.empty())
+    where.And("m.target_id IN (SELECT id FROM targets WHERE key = ? OR substr(key, 1, length(?) + 1) = ? || '/')",
+              {filter.target, filter.target, filter.target});
+  if (filter.status) where.And("m.status = ?", {ToString(*filter.status)});
+  if (filter.current) AndCurrent(where, *filter.current);
+  return where;
+}
+
+Result<sqlite::Statement> PrepareWith(sqlite::Database& database, const std::string& sql, const std::vector<std::string>& texts) {
+  Result<sqlite::Statement> statement = database.Prepare(sql);
+  if (!statement) return statement;
+  for (size_t i = 0; i < texts.size(); ++i) statement->Bind(static_cast<int>(i) + 1, texts[i]);
+  return statement;
+}
+
+Result<std::vector<int64_t>> ReadIds(sqlite::Database& database, const std::string& sql, const std::vector<std::string>& texts) {
+  Result<sqlite::Statement> statement = PrepareWith(database, sql, texts);
+  if (!statement) return statement.error();
+  std::vector<int64_t> ids;
+  while (true) {
+    Result<bool> row = statement->Step();
+    if (!row) return row.error();
+    if (!*row) return ids;
+    ids.push_back(statement->Integer(0));
+  }
+}
+
+namespace {
+
+// Everything in a row that is JSON goes through the checks of the exchange format: a file that somebody edited must not crash us.
+Result<LoggedMeasurement> Decode(const sqlite::Statement& row) {
+  using Json = nlohmann::ordered_json;
+  LoggedMeasurement logged;
+  logged.id = row.Integer(0);
+  logged.uid = row.Text(1);
+  logged.run_id = row.Text(2);
+  logged.target_key = row.Text(3);
+  logged.target_hash = row.Text(4);
+  logged.seconds = row.IsNull(11) ? std::numeric_limits<double>::infinity() : row.Real(11);
+  try {
+    Json json = {{"operator", row.Text(5)},
+                 {"workload", Json::parse(row.Text(6))},
+                 {"template", row.Text(7)},
+                 {"template_hash", row.Text(8)},
+                 {"config", Json::parse(row.Text(9))},
+                 {"status", row.Text(10)},
+                 {"message", row.Text(12)},
+                 {"samples", Json::parse(row.Text(13))},
+                 {"build_seconds", NumberToJson(row.Real(14))},
+                 {"run_seconds", NumberToJson(row.Real(15))},
+                 {"max_error", NumberToJson(row.IsNull(16) ? std::nan("") : row.Real(16))},
+                 {"build_facts", Json::parse(row.Text(18))},
+                 {"conditions", Json::parse(row.Text(19))},
+                 {"cut_early", row.Integer(20) != 0},
+                 {"finished_unix_ms", row.Integer(21)},
+                 {"board", row.Text(22)}};
+    if (!row.IsNull(17)) json["joules"] = NumberToJson(row.Real(17));
+    Result<Measurement> measurement = MeasurementFromJson(json);
+    if (!measurement) return measurement.error().In(fmt::format("read measurement {}", logged.uid));
+    logged.measurement = *std::move(measurement);
+    return logged;
+  } catch (const nlohmann::json::exception& failure) {
+    return Error{ErrorCode::kIncompatible, fmt::format("read measurement {}: {}", logged.uid, failure.what())};
+  }
+}
+
+}  // namespace
+
+Result<LoggedMeasurement> ReadRow(sqlite::StatementCache& statements, int64_t id) {
+  Result<sqlite::Statement*> statement = statements.Get(
+      "SELECT m.id, m.uid, r.uid, g.key, g.hash, w.operator, w.attributes, t.name, t.source_hash, c.parameters, m.status, m.seconds, "
+      "m.message, "
+      "m.samples, m.build_seconds, m.run_seconds, m.max_error, m.joules, m.build_facts, m.conditions, m.cut_early, m.finished_unix_ms, "
+      "m.board "
+      "FROM measurements m JOIN runs r ON r.id = m.run_id JOIN targets g ON g.id = m.target_id JOIN workloads w ON w.id = m.workload_id "
+      "JOIN templates t ON t.id = m.template_id JOIN configs c ON c.id = m.config_id WHERE m.id = ?");
+  if (!statement) return statement.error();
+  Result<bool> found = (*statement)->Bind(1, id).Step();
+  if (!found) return found.error();
+  if (!*found) {
+    (*statement)->Reset();
+    return Error{ErrorCode::kIncompatible,
+                 fmt::format("row {} names a workload, template, config, target or run that is not in the log", id)};
+  }
+  Result<LoggedMeasurement> row = Decode(**statement);
+  (*statement)->Reset();
+  return row;
+}
+
+}  // namespace lathe

@@ -1,0 +1,186 @@
+// Opening, and the Journal: what the tuning driver does with a log. Questions are in tuning_log_queries.cpp and tuning_log_reports.cpp.
+#include "db/tuning_log.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <utility>
+
+#include "db/measurement_json.h"
+#include "db/record_writer.h"
+#include "db/schema.h"
+
+namespace lathe {
+namespace fs = std::filesystem;
+using sqlite::Database;
+using Mode = TuningLogOptions::Mode;
+
+namespace {
+
+int64_t SystemNow() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+Error InOpen(const Error& error, const fs::path& path) { return error.In(fmt::format("open tuning log '{}'", path.string())); }
+
+// Readers of a read-only disk: SQLite wants to make a shared-memory file beside a WAL database. When nobody can have left a write-ahead log
+// behind, the file alone is the whole truth and may be read as it lies.
+bool OnlyReadableAsItLies(Database& database, const fs::path& path) {
+  Result<int64_t> probe = database.Integer("SELECT count(*) FROM sqlite_schema");
+  std::error_code ignored;
+  return !probe && (probe.error().code == ErrorCode::kUnavailable || probe.error().code == ErrorCode::kNotFound) &&
+         !fs::exists(path.string() + "-wal", ignored);
+}
+
+// An older log, brought up to date in a private copy (SQLite keeps a nameless database in a temporary file).
+Result<Database> MigratedCopy(Database& old) {
+  Result<Database> copy = Database::Open("", Database::Access::kCreate, 0);
+  if (!copy) return copy;
+  if (Status copied = old.CopyInto(*copy); !copied) return copied.error();
+  if (Status migrated = MigrateSchema(*copy, NewestSchema()); !migrated) return migrated.error();
+  return copy;
+}
+
+Status PrepareForWriting(Database& database) {
+  // FULL: a commit is on the disk before Record returns. Foreign keys: a row cannot name a run or a target that is not there.
+  if (Status set = database.Run("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY"); !set) return set;
+  if (Status migrated = MigrateSchema(database, NewestSchema()); !migrated) return migrated;
+  Result<std::string> journal = database.Text("PRAGMA journal_mode");
+  if (!journal) return journal.error();
+  // After the schema check, because it changes the file. When another process is in the way the rollback journal stays for now: slower, as
+  // safe.
+  if (*journal == "delete")
+    if (Result<std::string> changed = database.Text("PRAGMA journal_mode = WAL");
+        !changed && changed.error().code != ErrorCode::kUnavailable)
+      return changed.error();
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TuningLog>> TuningLog::Open(const fs::path& path, const TuningLogOptions& options) {
+  if (path.empty()) return Error{ErrorCode::kInvalidInput, "open tuning log: the path is empty"};
+  std::error_code failure;
+  if (fs::is_directory(path, failure)) return InOpen({ErrorCode::kInvalidInput, "it is a folder; name a file in it"}, path);
+  if (options.mode != Mode::kCreate && !fs::exists(path, failure))
+    return InOpen({ErrorCode::kNotFound, "there is no such file; `lathe tune --log` makes one"}, path);
+  const auto access = options.mode == Mode::kCreate      ? Database::Access::kCreate
+                      : options.mode == Mode::kReadWrite ? Database::Access::kReadWrite
+                                                         : Database::Access::kReadOnly;
+  Result<Database> database = Database::Open(path, access, options.busy_timeout_ms);
+  if (!database) return InOpen(database.error(), path);
+  return Prepare(path, *std::move(database), options);
+}
+
+Result<std::unique_ptr<TuningLog>> TuningLog::OpenInMemory(const TuningLogOptions& options) {
+  Result<Database> database = Database::Open(":memory:", Database::Access::kCreate, options.busy_timeout_ms);
+  if (!database) return InOpen(database.error(), ":memory:");
+  return Prepare(":memory:", *std::move(database), options);
+}
+
+Result<std::unique_ptr<TuningLog>> TuningLog::Prepare(fs::path path, Database database, const TuningLogOptions& options) {
+  ReadableAs readable = ReadableAs::kItself;
+  if (options.mode == Mode::kReadOnly) {
+    if (OnlyReadableAsItLies(database, path)) {
+      Result<Database> as_it_lies = Database::OpenImmutable(path);
+      if (!as_it_lies) return InOpen(as_it_lies.error(), path);
+      database = *std::move(as_it_lies);
+      readable = ReadableAs::kImmutable;
+    }
+    Result<int64_t> version = CheckSchema(database);
+    if (!version) return InOpen(version.error(), path);
+    if (*version == 0) return InOpen({ErrorCode::kIncompatible, "it is empty"}, path);
+    if (*version < NewestSchema()) {
+      Result<Database> copy = MigratedCopy(database);
+      if (!copy) return InOpen(copy.error(), path);
+      database = *std::move(copy);
+      readable = ReadableAs::kMigratedCopy;
+    }
+  } else {
+    if (database.read_only())
+      return InOpen({ErrorCode::kUnavailable, "the file may not be written; check its permissions, or open it for reading only"}, path);
+    if (Status ready = PrepareForWriting(database); !ready) return InOpen(ready.error(), path);
+  }
+  return std::unique_ptr<TuningLog>(new TuningLog(std::move(path), std::move(database), readable, options));
+}
+
+TuningLog::TuningLog(fs::path path, Database database, ReadableAs readable, const TuningLogOptions& options)
+    : path_(std::move(path)),
+      readable_(readable),
+      now_unix_ms_(options.now_unix_ms ? options.now_unix_ms : SystemNow),
+      database_(std::move(database)),
+      statements_(database_) {}
+
+TuningLog::~TuningLog() = default;
+
+Error TuningLog::Named(const Error& error, const std::string& doing) const {
+  return error.In(fmt::format("{} tuning log '{}'", doing, path_.string()));
+}
+
+Status TuningLog::Import(const std::function<Status(RecordWriter&)>& fill) {
+  const std::lock_guard lock(mutex_);
+  Result<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database_);
+  if (!transaction) return Named(transaction.error(), "write to");
+  RecordWriter writer(statements_, database_);
+  if (Status filled = fill(writer); !filled) return Named(filled.error(), "write to");
+  if (Status committed = transaction->Commit(); !committed) return Named(committed.error(), "write to");
+  return {};
+}
+
+Status TuningLog::BeginRun(const RunInfo& run) {
+  if (run.id.empty()) return Error{ErrorCode::kInvalidInput, "begin a run: it has no id"};
+  return Import([&](RecordWriter& writer) -> Status {
+    const RunRecord record{
+        .id = run.id, .command = run.command, .options = run.options, .state = "running", .started_unix_ms = now_unix_ms_()};
+    if (Result<int64_t> added = writer.AddRun(record, run.target); !added) return added.error();
+    // A resumed run keeps its start and its options; its target may have a new fingerprint since.
+    Result<sqlite::Statement*> update = statements_.Get(
+        "UPDATE runs SET state = 'running', ended_unix_ms = NULL, target_id = (SELECT id FROM targets WHERE hash = ?) WHERE uid = ?");
+    if (!update) return update.error();
+    return (*update)->Bind(1, run.target.FingerprintHash()).Bind(2, run.id).Run();
+  });
+}
+
+Status TuningLog::Record(const std::string& run_id, const std::vector<Measurement>& measurements) {
+  if (measurements.empty()) return {};
+  return Import([&](RecordWriter& writer) -> Status {
+    Result<sqlite::Statement*> find = statements_.Get("SELECT t.hash FROM runs r JOIN targets t ON t.id = r.target_id WHERE r.uid = ?");
+    if (!find) return find.error();
+    Result<bool> found = (*find)->Bind(1, run_id).Step();
+    if (!found) return found.error();
+    const std::string target_hash = *found ? (*find)->Text(0) : std::string();
+    (*find)->Reset();
+    if (!*found) return Error{ErrorCode::kNotFound, fmt::format("run '{}' was never begun", run_id)};
+    for (const Measurement& measurement : measurements)
+      if (Result<bool> added = writer.AddMeasurement(measurement, run_id, target_hash); !added) return added.error();
+    return {};
+  });
+}
+
+Status TuningLog::EndRun(const std::string& run_id, const std::string& state) {
+  return Import([&](RecordWriter&) -> Status {
+    Result<sqlite::Statement*> update = statements_.Get("UPDATE runs SET state = ?, ended_unix_ms = ? WHERE uid = ?");
+    if (!update) return update.error();
+    if (Status done = (*update)->Bind(1, ValidUtf8(state)).Bind(2, now_unix_ms_()).Bind(3, run_id).Run(); !done) return done;
+    if (database_.changes() == 0) return Error{ErrorCode::kNotFound, fmt::format("run '{}' was never begun", run_id)};
+    return {};
+  });
+}
+
+Result<std::vector<Measurement>> TuningLog::History(const Workload& workload, const std::string& template_name,
+                                                    const std::string& template_hash, const Target& target) {
+  LogFilter filter{.workload_key = workload.Key(),
+                   .target_hash = target.FingerprintHash(),
+                   .template_name = template_name,
+                   .template_hash = template_hash};
+  std::vector<Measurement> history;
+  Status read = ForEach(filter, [&](const LoggedMeasurement& row) {
+    if (row.measurement.status != MeasureStatus::kBoardLost) history.push_back(row.measurement);
+    return true;
+  });
+  if (!read) return read.error();
+  return history;
+}
+
+}  // namespace lathe
