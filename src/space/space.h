@@ -42,14 +42,17 @@ struct SpaceDefinition {
 // point[i] is an index into parameters()[i].values.
 using Point = std::vector<uint16_t>;
 
+// Safe to use from several threads.
 class Space {
  public:
-  // An error names the constraint and the reason (a name nobody knows, a parameter without values).
+  // An error names the constraint and the reason (a name nobody knows, a parameter without values). A constraint holds where it is a finite number
+  // other than zero: where it divides by zero it does not. Names of categories that `numbers` does not bind get numbers of their own, from 1.
   static Result<Space> Create(SpaceDefinition definition);
   Space(Space&&) noexcept;
   Space& operator=(Space&&) noexcept;
   ~Space();
 
+  const SpaceDefinition& definition() const;
   const std::string& id() const;
   const std::vector<Parameter>& parameters() const;
   const std::vector<Constraint>& constraints() const;
@@ -59,14 +62,16 @@ class Space {
   // visited.
   std::optional<uint64_t> CountValid(uint64_t limit = uint64_t{1} << 28) const;
 
+  // False too for what is no point of this space: a wrong number of parameters, an index beyond a list.
   bool IsValid(const Point& point) const;
   // The first valid point in the order of the parameters' lists: the "untuned" config. Nullopt when the space is empty.
   std::optional<Point> First() const;
-  // Uniform over the valid points; nullopt when there is none.
+  // Uniform over the valid points; nullopt when there is none. Groups too large to count are sampled by rejection, which is uniform too;
+  // solver_group.h says what happens where even that finds nothing.
   std::optional<Point> Sample(std::mt19937_64& random) const;
-  // Every valid point that differs from a valid `point` in one parameter.
+  // Every valid point that differs from `point` in one parameter, by parameter, then in the order of its list.
   std::vector<Point> Neighbours(const Point& point) const;
-  // Calls `visit` for each valid point, in order, until it returns false.
+  // Calls `visit` for each valid point, the last parameter changing fastest, until it returns false.
   void ForEach(const std::function<bool(const Point&)>& visit) const;
 
   // A point's place in the raw product, and back; index < raw_size(). Only for spaces of fewer than 2^64 raw points.

@@ -1,0 +1,47 @@
+// Group: parameters that constraints tie together, directly or through others. Groups do not know of each other, so their counts multiply.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <random>
+#include <vector>
+
+#include "space/solver_graph.h"
+#include "space/solver_walk.h"
+
+namespace lathe::solver {
+
+class Group {
+ public:
+  // `parameters` ascending; `roots`: the constraints over them. The graph must outlive the group.
+  Group(const Graph& graph, std::vector<uint16_t> parameters, std::vector<NodeId> roots)
+      : graph_(graph), parameters_(std::move(parameters)), roots_(std::move(roots)) {}
+
+  const std::vector<uint16_t>& parameters() const { return parameters_; }
+
+  // As Walk::Count.
+  std::optional<double> Count(uint64_t limit, uint64_t& visits);
+
+  // Uniform over the group's valid assignments; choice[i] is an index into the domain of parameters()[i]. False when there are none.
+  // Exactly uniform wherever the group can be counted within 2^28 steps, or one in some 2^16 raw points is valid (rejection). Beyond that,
+  // a random descent that never takes a dead end: any valid assignment, but not each with the same chance.
+  bool Sample(std::mt19937_64& random, std::vector<uint16_t>& choice);
+
+  // The walk in the parameters' own order, for looking ahead while listing points.
+  Walk& Listed();
+
+ private:
+  Walk& Counted();
+  bool SampleByRejection(std::mt19937_64& random, std::vector<uint16_t>& choice);
+  bool SampleByDescent(std::mt19937_64& random, std::vector<uint16_t>& choice);
+
+  const Graph& graph_;
+  std::vector<uint16_t> parameters_;
+  std::vector<NodeId> roots_;
+  std::shared_ptr<Walk> counted_, listed_;  // made when first needed; one and the same when both orders are
+  std::optional<double> count_;
+  uint64_t failed_limit_ = 0;  // Count() gave up at this limit
+};
+
+}  // namespace lathe::solver
