@@ -51,6 +51,23 @@ LATHE_INLINE T Max(T a, T b) {
 }
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Whether any lane of a comparison's result is set.
+template <int N>
+LATHE_INLINE bool AnyLane(Vec<int32_t, N> mask) {
+#ifdef __AVX512F__
+  if constexpr (N == 16) return __builtin_ia32_ptestmd512(mask, mask, 0xFFFF) != 0;
+#endif
+#ifdef __AVX__
+  if constexpr (N == 8) return __builtin_ia32_movmskps256(reinterpret_cast<Vec<float, 8>>(mask)) != 0;
+#endif
+#ifdef __SSE__
+  if constexpr (N == 4) return __builtin_ia32_movmskps(reinterpret_cast<Vec<float, 4>>(mask)) != 0;
+#endif
+  int32_t any = 0;
+  for (int lane = 0; lane < N; ++lane) any |= mask[lane];
+  return any != 0;
+}
+
 // e^x lane by lane, to some 2 units in the last place; below -87.3 it is about 1e-38 instead of less, above 88 about 2e38 instead of more.
 // x = n*ln 2 + f with |f| <= ln 2 / 2: the degree-6 polynomial of e^f by Taylor is good to 2e-8, and 2^n is made in the exponent's bits.
 template <int N>
