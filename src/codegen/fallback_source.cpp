@@ -6,7 +6,6 @@
 #include <set>
 
 #include "codegen/cpu_unit.h"
-#include "codegen/expression_to_cpp.h"
 #include "codegen/macros.h"
 #include "space/evaluate.h"
 
@@ -23,24 +22,6 @@ std::vector<const Attribute*> DTypeAttributes(const Operator& op) {
 }
 
 const char* FactType(const Attribute& attribute) { return attribute.type == AttributeType::kFloat ? "double" : "int64_t"; }
-
-// How an expression's names read over `facts`. Inside expressions every choice stands for the operator's own number.
-std::function<CppExpression(const std::string&)> Names(const Operator& op, const std::string& facts,
-                                                       const std::map<std::string, bool>& whole) {
-  return [&op, facts, whole](const std::string& name) -> CppExpression {
-    for (const Attribute& attribute : op.attributes()) {
-      if (attribute.name != name) continue;
-      if (attribute.type != AttributeType::kChoice) return {fmt::format("{}->{}", facts, name), attribute.type != AttributeType::kFloat};
-      // The struct counts an attribute's own choices from 1; expressions count over the whole operator.
-      std::string text = "0";
-      for (size_t i = attribute.choices.size(); i > 0; --i)
-        text = fmt::format("({}->{} == {} ? {} : {})", facts, name, i, op.ChoiceNumber(attribute.choices[i - 1]), text);
-      return {text, true};
-    }
-    if (const auto derived = whole.find(name); derived != whole.end()) return {fmt::format("{}->{}", facts, name), derived->second};
-    return {fmt::format("{}", op.ChoiceNumber(name)), true};
-  };
-}
 
 // A reference reads its attributes through a thread-local pointer; the tasks it starts must see the same one.
 constexpr const char* kFactsAcrossThreads = R"(
@@ -65,6 +46,23 @@ void RunWithFacts(void* pool, int32_t tasks, void (*body)(void*, int32_t), void*
 )";
 
 }  // namespace
+
+std::function<CppExpression(const std::string&)> FactNames(const Operator& op, const std::string& facts,
+                                                           const std::map<std::string, bool>& whole) {
+  return [&op, facts, whole](const std::string& name) -> CppExpression {
+    for (const Attribute& attribute : op.attributes()) {
+      if (attribute.name != name) continue;
+      if (attribute.type != AttributeType::kChoice) return {fmt::format("{}->{}", facts, name), attribute.type != AttributeType::kFloat};
+      // The struct counts an attribute's own choices from 1; expressions count over the whole operator.
+      std::string text = "0";
+      for (size_t i = attribute.choices.size(); i > 0; --i)
+        text = fmt::format("({}->{} == {} ? {} : {})", facts, name, i, op.ChoiceNumber(attribute.choices[i - 1]), text);
+      return {text, true};
+    }
+    if (const auto derived = whole.find(name); derived != whole.end()) return {fmt::format("{}->{}", facts, name), derived->second};
+    return {fmt::format("{}", op.ChoiceNumber(name)), true};
+  };
+}
 
 std::vector<DTypeChoice> DTypeChoices(const Operator& op) {
   std::vector<DTypeChoice> combinations = {{}};
@@ -93,15 +91,8 @@ Result<std::string> FactsFunctions(const Operator& op, const std::string& prefix
   Result<std::map<std::string, bool>> whole = WholeDerived(op);
   if (!whole) return whole.error();
   const std::string type = fmt::format("{}_{}_facts", prefix, op.name());
-  const auto names = Names(op, "facts", *whole);
-  std::string text = fmt::format("void {}_{}_derive({}* facts) {{\n", prefix, op.name(), type);
-  for (const std::string& name : op.derived_names()) {
-    Result<CppExpression> cpp = ExpressionToCpp(ExpressionTextOf(op.manifest()["derived"][name]), names);
-    if (!cpp) return cpp.error();
-    text += fmt::format("  facts->{} = {}({});\n", name, whole->at(name) ? "(int64_t)" : "", cpp->text);
-  }
-  if (op.derived_names().empty()) text += "  (void)facts;\n";
-  text += fmt::format("}}\nconst char* {}_{}_broken_rule(const {}* facts) {{\n", prefix, op.name(), type);
+  const auto names = FactNames(op, "facts", *whole);
+  std::string text = fmt::format("const char* {}_{}_bad_attribute(const {}* facts) {{\n", prefix, op.name(), type);
   for (const Attribute& attribute : op.attributes()) {
     const std::string value = "facts->" + attribute.name;
     std::vector<std::string> wrong;
@@ -112,6 +103,13 @@ Result<std::string> FactsFunctions(const Operator& op, const std::string& prefix
     for (const std::string& condition : wrong)
       text += fmt::format("  if ({}) return \"attribute '{}' is out of range\";\n", condition, attribute.name);
   }
+  text += fmt::format("  (void)facts;\n  return nullptr;\n}}\nvoid {}_{}_derive({}* facts) {{\n  (void)facts;\n", prefix, op.name(), type);
+  for (const std::string& name : op.derived_names()) {
+    Result<CppExpression> cpp = ExpressionToCpp(ExpressionTextOf(op.manifest()["derived"][name]), names);
+    if (!cpp) return cpp.error();
+    text += fmt::format("  facts->{} = {}({});\n", name, whole->at(name) ? "(int64_t)" : "", cpp->text);
+  }
+  text += fmt::format("}}\nconst char* {}_{}_broken_rule(const {}* facts) {{\n  (void)facts;\n", prefix, op.name(), type);
   if (op.manifest().contains("valid"))
     for (const auto& rule : op.manifest()["valid"]) {
       Result<CppExpression> cpp = ExpressionToCpp(ExpressionTextOf(rule["require"]), names);

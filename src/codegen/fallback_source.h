@@ -5,9 +5,12 @@
 // them.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "codegen/expression_to_cpp.h"
 #include "core/result.h"
 #include "space/template_library.h"
 
@@ -21,9 +24,15 @@ std::vector<DTypeChoice> DTypeChoices(const Operator& op);
 //     struct PREFIX_OP_facts { <attributes>; <derived values>; };
 // The attributes come first and in order, so the public workload struct of a library is its first member.
 Result<std::string> FactsStruct(const Operator& op, const std::string& prefix);
-// A C++ function `void PREFIX_OP_derive(PREFIX_OP_facts* facts)` that computes the derived values, and
-// `const char* PREFIX_OP_broken_rule(const PREFIX_OP_facts* facts)`, null or the reason out of the manifest. Needs kExpressionHelpers.
+// C++ functions over it, to be called in this order; they need kExpressionHelpers:
+//     const char* PREFIX_OP_bad_attribute(const PREFIX_OP_facts*)   null, or which attribute is out of range
+//     void PREFIX_OP_derive(PREFIX_OP_facts*)                       computes the derived values
+//     const char* PREFIX_OP_broken_rule(const PREFIX_OP_facts*)     null, or the manifest's reason
 Result<std::string> FactsFunctions(const Operator& op, const std::string& prefix);
+
+// How an expression's names read in C++ over a pointer to the facts. `whole` is WholeDerived(op).
+std::function<CppExpression(const std::string&)> FactNames(const Operator& op, const std::string& facts,
+                                                           const std::map<std::string, bool>& whole);
 
 // Exports, with `symbol` before each name,
 //     int run(const PREFIX_OP_facts* facts, const lathe_call* call);

@@ -1,0 +1,173 @@
+// Chooses and runs the kernels of operator '@OP@'. Generated.
+#include "@OP@_facts.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <new>
+
+#include "library.h"
+
+extern "C" {
+@EXTERNS@}
+
+namespace {
+@EXPRESSION_HELPERS@
+constexpr int kTensors = @TENSORS@;
+
+struct Entry {
+  lathe_@OP@_workload workload;
+  lathe_match match;
+  const char* reason;
+  int (*run)(const lathe_call*);
+  void (*prepare)(const void* const*, void* const*);
+  size_t workspace_bytes;
+  size_t packed_bytes[kTensors];  // 0: taken as it is
+};
+
+const Entry kEntries[] = {
+@ENTRIES@    {{}, LATHE_MATCH_FALLBACK, nullptr, nullptr, nullptr, 0, {}},
+};
+constexpr int kEntryCount = sizeof kEntries / sizeof kEntries[0] - 1;
+
+typedef int (*Fallback)(const lathe_@OP@_facts*, const lathe_call*);
+
+Fallback FallbackFor(const lathe_@OP@_facts* facts) {
+  (void)facts;
+@FALLBACKS@  return nullptr;
+}
+
+// What is compiled into a kernel must agree; only launch-time attributes may differ.
+bool SameStatic(const lathe_@OP@_workload& a, const lathe_@OP@_workload& b) {
+  (void)a, (void)b;
+  return @SAME_STATIC@;
+}
+
+double Distance(const lathe_@OP@_workload& a, const lathe_@OP@_workload& b) {
+  (void)a, (void)b;
+  return @DISTANCE@;
+}
+
+@FACTS_FUNCTIONS@
+@TENSOR_BYTES@
+bool IsConstant(int tensor) {
+  (void)tensor;
+  return @IS_CONSTANT@;
+}
+
+const char* Check(const lathe_@OP@_workload* workload, lathe_@OP@_facts* facts) {
+  memset(facts, 0, sizeof *facts);
+  memcpy(facts, workload, sizeof *workload);
+  if (const char* bad = lathe_@OP@_bad_attribute(facts)) return bad;
+  lathe_@OP@_derive(facts);
+  return lathe_@OP@_broken_rule(facts);
+}
+
+}  // namespace
+
+struct lathe_@OP@ {
+  lathe_@OP@_facts facts;
+  const Entry* entry;  // null: the fallback
+  Fallback fallback;
+  lathe_match match;
+  const char* reason;
+  void* constants[kTensors];
+  size_t bytes[kTensors];
+  void* workspace;
+};
+
+extern "C" {
+
+lathe_@OP@_workload lathe_@OP@_defaults(void) { return {@DEFAULTS@}; }
+
+void lathe_@OP@_complete(lathe_@OP@_facts* facts) { lathe_@OP@_derive(facts); }
+
+size_t lathe_@OP@_tensor_bytes(const lathe_@OP@_workload* workload, int tensor) {
+  lathe_@OP@_facts facts;
+  if (workload == nullptr || Check(workload, &facts) != nullptr) return 0;
+  return TensorBytes(&facts, tensor);
+}
+
+lathe_status lathe_@OP@_create(const lathe_@OP@_workload* workload, @CREATE_ARGUMENTS@uint32_t flags, lathe_@OP@** kernel) {
+  if (kernel == nullptr || workload == nullptr) return lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: workload and kernel must not be null");
+  *kernel = nullptr;
+  lathe_@OP@_facts facts;
+  if (const char* bad = Check(workload, &facts)) return lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: %s", bad);
+
+  const Entry* best = nullptr;
+  double best_distance = INFINITY;
+  const char* lacking = lathe_cpu_lacks();
+  const char* why_not = "this library holds no kernel for these attributes";
+  if ((flags & LATHE_FORCE_FALLBACK) != 0) why_not = "the caller asked for the fallback";
+  for (int i = 0; i < kEntryCount && (flags & LATHE_FORCE_FALLBACK) == 0; ++i) {
+    if (!SameStatic(kEntries[i].workload, *workload)) continue;
+    if (lacking != nullptr) {
+      why_not = "the kernels were built for a machine with instructions that this one lacks";
+      break;
+    }
+    const double distance = Distance(kEntries[i].workload, *workload);
+    if (distance < best_distance) best = &kEntries[i], best_distance = distance;
+  }
+  lathe_match match = LATHE_MATCH_FALLBACK;
+  if (best != nullptr) match = best_distance == 0 ? best->match : LATHE_MATCH_NEAREST;
+  if ((flags & LATHE_STRICT) != 0 && match != LATHE_MATCH_EXACT)
+    return lathe_fail(LATHE_NOT_TUNED, "@OP@: not tuned for this workload: %s", best == nullptr ? why_not : best->reason);
+
+  const void* plain[kTensors] = {};
+@CONSTANTS@  (void)plain;
+  lathe_@OP@* made = new (std::nothrow) lathe_@OP@();
+  if (made == nullptr) return lathe_fail(LATHE_OUT_OF_MEMORY, "@OP@: out of memory");
+  made->facts = facts;
+  made->entry = best;
+  made->match = match;
+  made->reason = best == nullptr ? why_not : best_distance == 0 ? best->reason : "tuned for another value of what varies at run time";
+  made->fallback = FallbackFor(&facts);
+  for (int i = 0; i < kTensors; ++i) made->bytes[i] = TensorBytes(&facts, i);
+
+  lathe_status status = LATHE_OK;
+  void* packed[kTensors] = {};
+  for (int i = 0; i < kTensors && status == LATHE_OK; ++i) {
+    if (!IsConstant(i) || made->bytes[i] == 0) continue;
+    if (plain[i] == nullptr) {
+      status = lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: constant tensor %d must not be null for this workload", i);
+      break;
+    }
+    const bool packs = best != nullptr && best->packed_bytes[i] != 0;
+    made->constants[i] = lathe_alloc(packs ? best->packed_bytes[i] : made->bytes[i]);
+    if (made->constants[i] == nullptr) status = lathe_fail(LATHE_OUT_OF_MEMORY, "@OP@: out of memory for constant tensor %d", i);
+    else if (packs) packed[i] = made->constants[i];
+    else memcpy(made->constants[i], plain[i], made->bytes[i]);
+  }
+  if (status == LATHE_OK && best != nullptr && best->workspace_bytes != 0) {
+    made->workspace = lathe_alloc(best->workspace_bytes);
+    if (made->workspace == nullptr) status = lathe_fail(LATHE_OUT_OF_MEMORY, "@OP@: out of memory for %zu bytes of scratch", best->workspace_bytes);
+  }
+  if (status != LATHE_OK) {
+    lathe_@OP@_destroy(made);
+    return status;
+  }
+  if (best != nullptr && best->prepare != nullptr) best->prepare(plain, packed);
+  *kernel = made;
+  return LATHE_OK;
+}
+
+lathe_match lathe_@OP@_match(const lathe_@OP@* kernel) { return kernel->match; }
+const char* lathe_@OP@_reason(const lathe_@OP@* kernel) { return kernel->reason; }
+
+lathe_status lathe_@OP@_run(lathe_@OP@* kernel, @RUN_ARGUMENTS@const lathe_parallel* parallel) {
+  if (kernel == nullptr) return lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: kernel must not be null");
+@ALIGNMENT@  void* const tensors[kTensors] = {@RUN_TENSORS@};
+  const int64_t dynamic[] = {@DYNAMIC@};
+  const lathe_call call = {tensors, dynamic, kernel->workspace, parallel != nullptr ? parallel : lathe_one_thread()};
+  const int refused = kernel->entry != nullptr ? kernel->entry->run(&call) : kernel->fallback(&kernel->facts, &call);
+  return refused == 0 ? LATHE_OK : lathe_fail(LATHE_REFUSED, "@OP@: the kernel refused the call with code %d", refused);
+}
+
+void lathe_@OP@_destroy(lathe_@OP@* kernel) {
+  if (kernel == nullptr) return;
+  for (void* constant : kernel->constants) lathe_free(constant);
+  lathe_free(kernel->workspace);
+  delete kernel;
+}
+
+}  // extern "C"

@@ -1,0 +1,15 @@
+// What the sources of this library share. Generated.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lathe_kernels.h"
+
+// Stores the message for lathe_last_error() of this thread and returns the status.
+lathe_status lathe_fail(lathe_status status, const char* format, ...) __attribute__((format(printf, 2, 3)));
+// A tensor that has bytes must not be null and must lie on 64 bytes.
+lathe_status lathe_check_pointer(const char* op, const char* tensor, const void* pointer, size_t bytes);
+// The instruction set that the kernels use and this machine lacks; null when it lacks none.
+const char* lathe_cpu_lacks();
+const lathe_parallel* lathe_one_thread();
