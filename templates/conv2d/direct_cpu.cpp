@@ -22,6 +22,7 @@ constexpr int kBlocksK = int(CeilDiv(KG, kBlockK));          // in a group
 constexpr int kRaggedK = KG % kBlockK;                       // channels in a group's last block; 0: it is full
 constexpr int kBlockC = BLOCK_C == 0 ? CG : BLOCK_C;         // divides CG
 constexpr int kBlocksC = CG / kBlockC;
+constexpr int kUnroll = UNROLL;                              // a pragma does not see macros
 constexpr int64_t kPanel = (int64_t(R) * S * CG + 1) * kBlockK;  // packed weights of one block of output channels
 
 constexpr bool kFlat = POINTWISE;
@@ -189,7 +190,7 @@ __attribute__((noinline)) void Tile(const float* in, const float* bias, const fl
 #pragma GCC unroll 1
       for (int s = 0; s < kPlaces; ++s) {
         const float* from = in + r * DILATION_H * kStepY + s * DILATION_W * kStepX;
-#pragma GCC unroll UNROLL
+#pragma GCC unroll kUnroll
         for (int c = 0; c < kRun; ++c) step(from + c * kStepC);
       }
   } else {
@@ -198,7 +199,7 @@ __attribute__((noinline)) void Tile(const float* in, const float* bias, const fl
 #pragma GCC unroll 1
       for (int r = 0; r < R; ++r) {
         const float* from = in + c * kStepC + r * DILATION_H * kStepY;
-#pragma GCC unroll UNROLL
+#pragma GCC unroll kUnroll
         for (int s = 0; s < S; ++s) step(from + s * DILATION_W * kStepX);
       }
   }
