@@ -1,0 +1,14 @@
+// What can be read off a built object for next to nothing: features for the cost model.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+namespace lathe {
+
+// code_bytes: size of the executable section of an ELF file (.text). Absent when the file is none.
+// stack_bytes: the largest frame that GCC's -fstack-usage reports (a *.su file in `directory`); large where registers spilled.
+std::map<std::string, double> ReadBuildFacts(const std::filesystem::path& object, const std::filesystem::path& directory);
+
+}  // namespace lathe

@@ -1,0 +1,75 @@
+#include "measure/conditions.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+namespace lathe {
+namespace fs = std::filesystem;
+namespace {
+
+double Number(const fs::path& file) {
+  std::ifstream in(file);
+  double value = -1;
+  return in >> value ? value : -1;
+}
+
+// user nice system idle iowait irq softirq steal: the eighth column of "cpuN".
+double StealSeconds(const fs::path& stat, const std::vector<int>& cpus) {
+  std::ifstream in(stat);
+  double ticks = -1;
+  for (std::string line; std::getline(in, line) && line.rfind("cpu", 0) == 0;) {
+    if (line.size() < 4 || line[3] == ' ') continue;
+    std::istringstream fields(line.substr(3));
+    int cpu = 0;
+    double value = 0;
+    fields >> cpu;
+    for (int i = 0; i < 8; ++i) fields >> value;
+    if (fields && std::find(cpus.begin(), cpus.end(), cpu) != cpus.end()) ticks = std::max(0.0, ticks) + value;
+  }
+  return ticks < 0 ? -1 : ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+}  // namespace
+
+ConditionReader::ConditionReader(std::vector<int> cpus, const fs::path& root) : root_(root), cpus_(std::move(cpus)) {
+  std::error_code failure;
+  for (const int cpu : cpus_) {
+    const fs::path dir = root / fmt::format("sys/devices/system/cpu/cpu{}", cpu);
+    if (const fs::path file = dir / "cpufreq/scaling_cur_freq"; fs::exists(file, failure)) frequencies_.push_back(file);
+    if (const fs::path file = dir / "thermal_throttle/core_throttle_count"; fs::exists(file, failure)) throttles_.push_back(file);
+  }
+  for (const auto& zone : fs::directory_iterator(root / "sys/class/thermal", failure))
+    if (zone.path().filename().string().rfind("thermal_zone", 0) == 0) temperatures_.push_back(zone.path() / "temp");
+}
+
+Conditions ConditionReader::Read() const {
+  Conditions now;
+  now.load = Number(root_ / "proc/loadavg");
+  now.steal_seconds = StealSeconds(root_ / "proc/stat", cpus_);
+  for (const fs::path& file : frequencies_)
+    if (const double mhz = Number(file) / 1000; mhz > 0) now.mhz = now.mhz < 0 ? mhz : std::min(now.mhz, mhz);
+  for (const fs::path& file : temperatures_) now.temperature_c = std::max(now.temperature_c, Number(file) / 1000);
+  for (const fs::path& file : throttles_)
+    if (const double count = Number(file); count >= 0) now.throttle_count = std::max(0.0, now.throttle_count) + count;
+  return now;
+}
+
+void Describe(const Conditions& before, const Conditions& after, std::map<std::string, std::string>& into) {
+  const auto both = [&](const char* name, double first, double second) {
+    if (first >= 0) into[fmt::format("{}_before", name)] = fmt::format("{:.6g}", first);
+    if (second >= 0) into[fmt::format("{}_after", name)] = fmt::format("{:.6g}", second);
+  };
+  both("load", before.load, after.load);
+  both("mhz", before.mhz, after.mhz);
+  both("temperature_c", before.temperature_c, after.temperature_c);
+  if (before.throttle_count >= 0 && after.throttle_count > before.throttle_count) into["throttled"] = fmt::format("{:.0f}", after.throttle_count - before.throttle_count);
+  if (before.steal_seconds >= 0 && after.steal_seconds > before.steal_seconds)
+    into["steal_ms"] = fmt::format("{:.0f}", 1000 * (after.steal_seconds - before.steal_seconds));
+}
+
+}  // namespace lathe

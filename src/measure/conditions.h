@@ -1,0 +1,34 @@
+// Conditions: what the machine was doing around a measurement. Everything is optional; a file that is not there is left out.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace lathe {
+
+struct Conditions {
+  double load = -1;            // one-minute load average
+  double mhz = -1;             // slowest of the measuring CPUs, as the kernel reports it
+  double temperature_c = -1;   // hottest thermal zone
+  double throttle_count = -1;  // core throttle events so far, summed
+  double steal_seconds = -1;   // taken from the measuring CPUs by other virtual machines so far
+};
+
+class ConditionReader {
+ public:
+  // Looks once for what this machine has below `root`. Reading costs some 50 us then.
+  explicit ConditionReader(std::vector<int> cpus, const std::filesystem::path& root = "/");
+  Conditions Read() const;
+
+ private:
+  std::filesystem::path root_;
+  std::vector<int> cpus_;
+  std::vector<std::filesystem::path> frequencies_, temperatures_, throttles_;
+};
+
+// "load_before", "mhz_after", "temperature_c_before", …, and "throttled" and "steal_ms" where they rose.
+void Describe(const Conditions& before, const Conditions& after, std::map<std::string, std::string>& into);
+
+}  // namespace lathe

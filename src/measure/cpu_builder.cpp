@@ -1,0 +1,134 @@
+#include "measure/cpu_builder.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <sstream>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "measure/build_facts.h"
+#include "measure/subprocess.h"
+
+namespace lathe {
+namespace {
+
+constexpr const char* kSourceName = "candidate.cpp";
+constexpr const char* kObjectName = "candidate.so";
+
+// Errors first: a page of "in instantiation of" before the reason helps nobody.
+std::string FirstLines(const std::string& output, size_t most) {
+  std::istringstream lines(output);
+  std::string kept, rest;
+  size_t count = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const bool error = line.find("error") != std::string::npos;
+    if (count < most && error) {
+      kept += line + '\n';
+      ++count;
+    } else if (rest.size() < 2000) {
+      rest += line + '\n';
+    }
+  }
+  if (kept.empty()) return rest;
+  return kept;
+}
+
+// What -march=native stands for: the same text builds something else on another machine, and caches lie on shared file systems.
+std::string MachineIdentity() {
+  std::string identity;
+  if (const Result<std::string> info = ReadFile("/proc/cpuinfo"); info) {
+    std::istringstream lines(*info);
+    for (std::string line; std::getline(lines, line) && !line.empty();)
+      for (const char* name : {"model name", "flags", "Features", "CPU part", "CPU implementer"})
+        if (line.rfind(name, 0) == 0) identity += line + '\n';
+  }
+  return identity;
+}
+
+}  // namespace
+
+Toolchain Toolchain::Default() {
+  Toolchain toolchain;
+  if (const char* given = std::getenv("CXX"); given != nullptr && *given != 0) toolchain.compiler = given;
+  return toolchain;
+}
+
+Result<std::unique_ptr<CpuBuilder>> CpuBuilder::Create(Options options, const Scratch* scratch, ArtifactCache* cache) {
+  std::unique_ptr<CpuBuilder> builder(new CpuBuilder(std::move(options), scratch, cache));
+  SubprocessOptions version;
+  version.argv = {builder->options_.toolchain.compiler, "--version"};
+  version.deadline = std::chrono::seconds(20);
+  Result<SubprocessResult> result = RunSubprocess(version);
+  if (!result) return result.error().In("use the C++ compiler (set CXX to another one)");
+  if (result->end != SubprocessResult::End::kExited || result->code != 0)
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("use the C++ compiler '{}': --version failed: {}", builder->options_.toolchain.compiler, result->output)};
+  builder->compiler_version_ = result->output.substr(0, result->output.find('\n'));
+  builder->identity_ = builder->compiler_version_ + '\n' + MachineIdentity();
+  return builder;
+}
+
+std::vector<std::string> CpuBuilder::Command(const std::vector<std::string>& flags) const {
+  const Toolchain& toolchain = options_.toolchain;
+  std::vector<std::string> command = {toolchain.compiler};
+  for (const auto* list : {&toolchain.flags, &flags, &toolchain.extra_flags}) command.insert(command.end(), list->begin(), list->end());
+  return command;
+}
+
+std::vector<std::string> CpuBuilder::Launched(const std::vector<std::string>& command) const {
+  if (options_.worker_program.empty()) return command;
+  const auto cpu_seconds = static_cast<long long>(std::ceil(std::chrono::duration<double>(options_.limits.timeout).count())) + 5;
+  std::vector<std::string> launched = {options_.worker_program.string(),
+                                       "--launch",
+                                       std::to_string(cpu_seconds),
+                                       std::to_string(options_.limits.memory_bytes),
+                                       fmt::format("{}", fmt::join(options_.limits.cpus, ",")),
+                                       "--"};
+  launched.insert(launched.end(), command.begin(), command.end());
+  return launched;
+}
+
+BuildOutcome CpuBuilder::Build(const std::string& source, const std::vector<std::string>& flags, const CancelToken* cancel) {
+  std::vector<std::string> command = Command(flags);
+  const std::string key = Sha256(fmt::format("{}\n{}\n{}", identity_, fmt::join(command, "\x1f"), source));
+  if (std::optional<Artifact> found = cache_->Find(key)) return {MeasureStatus::kOk, "", std::move(*found), 0};
+
+  const auto lost = [](const Error& error) { return BuildOutcome{MeasureStatus::kBoardLost, error.message, {}, 0}; };
+  Result<ScratchDir> dir = scratch_->NewDir("build");
+  if (!dir) return lost(dir.error());
+  if (Status written = WriteFile(dir->path() / kSourceName, source); !written) return lost(written.error());
+  for (const char* argument : {"-fstack-usage", kSourceName, "-o", kObjectName}) command.emplace_back(argument);
+
+  SubprocessOptions run;
+  run.argv = Launched(command);
+  run.directory = dir->path();
+  run.environment = {"TMPDIR=" + dir->path().string(), "LC_ALL=C"};  // what the compiler leaves goes with our directory
+  run.deadline = options_.limits.timeout;
+  run.cancel = cancel;
+  Result<SubprocessResult> result = RunSubprocess(run);
+  if (!result) return lost(result.error().In("build a candidate"));
+
+  using End = SubprocessResult::End;
+  if (result->end == End::kCancelled) return {MeasureStatus::kBoardLost, "cancelled", {}, result->seconds};
+  // The kernel's own CPU clock may strike before ours.
+  const bool out_of_time = result->end == End::kDeadline || (result->end == End::kSignalled && result->code == SIGXCPU);
+  if (out_of_time)
+    return {MeasureStatus::kBuildTimeout, fmt::format("{} took longer than {} s", command[0], result->seconds), {}, result->seconds};
+  if (result->end == End::kSignalled)
+    return {MeasureStatus::kBuildError,
+            fmt::format("{} ended with {}: {}", command[0], SignalName(result->code), FirstLines(result->output, 5)),
+            {},
+            result->seconds};
+  if (result->code != 0) return {MeasureStatus::kBuildError, FirstLines(result->output, 5), {}, result->seconds};
+
+  const std::map<std::string, double> facts = ReadBuildFacts(dir->path() / kObjectName, dir->path());
+  Result<Artifact> artifact = cache_->Add(key, dir->path() / kObjectName, facts);
+  if (!artifact) return lost(artifact.error());
+  return {MeasureStatus::kOk, "", std::move(*artifact), result->seconds};
+}
+
+}  // namespace lathe

@@ -1,0 +1,124 @@
+#include "measure/workshop.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "measure/cpu_backend.h"
+#include "measure/cpu_target.h"
+
+namespace lathe {
+
+Workshop::Workshop(const TemplateLibrary* library, WorkshopOptions options, CpuPlan cpus, Scratch scratch, ArtifactCache cache)
+    : library_(library),
+      options_(std::move(options)),
+      cpus_(std::move(cpus)),
+      scratch_(std::move(scratch)),
+      cache_(std::move(cache)),
+      conditions_(cpus_.measuring) {}
+
+Result<std::unique_ptr<Workshop>> Workshop::Create(const TemplateLibrary* library, WorkshopOptions options,
+                                                   const BackendFactory& make_backend) {
+  if (::access(options.worker_program.c_str(), X_OK) != 0)
+    return Error{ErrorCode::kNotFound,
+                 fmt::format("find the worker program '{}': it is not there; set LATHE_WORKER to where lathe-worker is",
+                             options.worker_program.string())};
+  CpuPlan cpus = PlanCpus(AvailableCpus(), options.threads);
+  Result<Scratch> scratch = Scratch::Create(options.scratch_root);
+  if (!scratch) return scratch.error();
+  std::filesystem::path cache_dir = options.cache_dir.empty() ? ArtifactCache::DefaultDirectory() : options.cache_dir;
+  if (cache_dir.empty()) cache_dir = scratch->path() / "artifacts";
+  Result<ArtifactCache> cache = ArtifactCache::Open(cache_dir, options.cache_bytes);
+  if (!cache) return cache.error();
+
+  std::unique_ptr<Workshop> shop(new Workshop(library, std::move(options), std::move(cpus), std::move(*scratch), std::move(*cache)));
+  const WorkshopOptions& chosen = shop->options_;
+  CpuBuilder::Options build{chosen.toolchain, chosen.build, chosen.worker_program};
+  if (chosen.pin && !shop->cpus_.exclusive) build.limits.cpus = shop->cpus_.others;
+  Result<std::unique_ptr<CpuBuilder>> builder = CpuBuilder::Create(std::move(build), &shop->scratch_, &shop->cache_);
+  if (!builder) return builder.error();
+  shop->builder_ = std::move(*builder);
+
+  ReferenceCache::Options references;
+  references.worker.program = chosen.worker_program;
+  references.worker.limits = chosen.run;
+  references.worker.limits.timeout = chosen.reference_timeout;
+  references.worker.threads = static_cast<int>(shop->cpus_.others.size());
+  if (chosen.pin) references.worker.cpus = shop->cpus_.others;
+  references.seed = chosen.seed;
+  references.max_bytes = chosen.reference_bytes;
+  shop->references_ = std::make_unique<ReferenceCache>(library, shop->builder_.get(), &shop->scratch_, references);
+
+  if (make_backend) {
+    Result<std::unique_ptr<Backend>> backend = make_backend(*shop);
+    if (!backend) return backend.error();
+    shop->backend_ = std::move(*backend);
+  } else {
+    Target target = DetectCpuTarget(chosen.threads, chosen.toolchain, shop->builder_->compiler_version());
+    shop->backend_ = std::make_unique<CpuBackend>(library, std::move(target), shop->builder_.get());
+  }
+  return shop;
+}
+
+Workshop::Job Workshop::Prepare(const MeasureRequest& request, const CancelToken* cancel) {
+  Job job;
+  Measurement& measurement = job.measurement;
+  measurement.ticket = request.ticket;
+  measurement.candidate = request.candidate;
+  measurement.board = "local";
+  const auto stop = [&](MeasureStatus status, std::string message) {
+    measurement.status = status;
+    measurement.message = std::move(message);
+    return std::move(job);
+  };
+
+  WorkerOptions worker;
+  worker.program = options_.worker_program;
+  worker.limits = options_.run;
+  worker.sampling = request.finalist ? options_.finalist_sampling : options_.sampling;
+  worker.threads = options_.threads;
+  if (options_.pin) worker.cpus = cpus_.measuring;
+  worker.verify_only = options_.verify_only;
+  worker.cold_cache = options_.cold_cache;
+
+  Result<JobSpec> spec = backend_->JobFor(request.candidate);
+  if (!spec) return stop(MeasureStatus::kBuildError, spec.error().message);
+  // The cache may be cleaned by another process between building and opening: then once more.
+  for (int attempt = 0;; ++attempt) {
+    BuildOutcome built = backend_->Build(request.candidate, cancel);
+    measurement.build_seconds += built.seconds;
+    if (built.status != MeasureStatus::kOk) return stop(built.status, std::move(built.message));
+    measurement.build_facts = std::move(built.artifact.facts);
+    Result<std::shared_ptr<const ReferenceData>> data = references_->Get(request.candidate.workload, cancel);
+    if (!data) return stop(MeasureStatus::kBoardLost, data.error().message);
+    Result<WorkerRun> run = WorkerRun::Prepare(*spec, built.artifact.path, std::move(*data), worker, scratch_);
+    if (run) {
+      job.run.emplace(std::move(*run));
+      return job;
+    }
+    if (attempt > 0 || run.error().code != ErrorCode::kNotFound) return stop(MeasureStatus::kBoardLost, run.error().message);
+  }
+}
+
+void Workshop::Run(Job& job, double best_seconds, const CancelToken* cancel) {
+  const Conditions before = conditions_.Read();
+  job.run->SetBestSeconds(best_seconds);
+  job.run->Run(cancel);
+  Describe(before, conditions_.Read(), job.measurement.conditions);
+}
+
+Measurement Workshop::Finish(Job job) {
+  if (job.run) job.run->Judge(job.measurement);
+  job.measurement.finished_unix_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::move(job.measurement);
+}
+
+Measurement Workshop::Measure(const MeasureRequest& request, const CancelToken* cancel) {
+  Job job = Prepare(request, cancel);
+  if (job.run) Run(job, request.best_seconds, cancel);
+  return Finish(std::move(job));
+}
+
+}  // namespace lathe
