@@ -1,0 +1,436 @@
+#include "deploy/onnx_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
+#include <google/protobuf/stubs/logging.h>
+#include <onnx/onnx_pb.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <limits>
+
+namespace lathe::graph {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Shape rules are known up to here: older sets through libonnx, what 18 and later changed through our own rules.
+constexpr int64_t kNewestOpset = 24;
+constexpr int64_t kOldestOpset = 7;
+
+// A file may lie; the reader counts what it makes and stops there.
+constexpr size_t kMostNodes = 1'000'000;
+
+double HalfToDouble(uint16_t bits) {
+  const int exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  const double sign = bits & 0x8000 ? -1 : 1;
+  if (exponent == 31) return fraction ? std::numeric_limits<double>::quiet_NaN() : sign * std::numeric_limits<double>::infinity();
+  return sign * (exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24));
+}
+
+double Bfloat16ToDouble(uint16_t bits) {
+  const uint32_t wide = uint32_t{bits} << 16;
+  float value = 0;
+  std::memcpy(&value, &wide, sizeof value);
+  return value;
+}
+
+size_t BytesOf(int type) {
+  switch (type) {
+    case kUint8:
+    case kInt8:
+    case kBool:
+      return 1;
+    case kUint16:
+    case kInt16:
+    case kFloat16:
+    case kBfloat16:
+      return 2;
+    case kFloat:
+    case kInt32:
+    case kUint32:
+      return 4;
+    case kInt64:
+    case kUint64:
+    case kDouble:
+      return 8;
+    default:
+      return 0;
+  }
+}
+
+template <typename T>
+T At(const std::string& raw, size_t index) {
+  T value;
+  std::memcpy(&value, raw.data() + index * sizeof(T), sizeof(T));
+  return value;
+}
+
+Scalar RawScalar(int type, const std::string& raw, size_t i) {
+  Scalar scalar;
+  scalar.known = true;
+  switch (type) {
+    case kFloat:
+      scalar.real = double{At<float>(raw, i)};
+      break;
+    case kDouble:
+      scalar.real = At<double>(raw, i);
+      break;
+    case kFloat16:
+      scalar.real = HalfToDouble(At<uint16_t>(raw, i));
+      break;
+    case kBfloat16:
+      scalar.real = Bfloat16ToDouble(At<uint16_t>(raw, i));
+      break;
+    case kUint8:
+    case kBool:
+      scalar.integer = At<uint8_t>(raw, i);
+      break;
+    case kInt8:
+      scalar.integer = At<int8_t>(raw, i);
+      break;
+    case kUint16:
+      scalar.integer = At<uint16_t>(raw, i);
+      break;
+    case kInt16:
+      scalar.integer = At<int16_t>(raw, i);
+      break;
+    case kInt32:
+      scalar.integer = At<int32_t>(raw, i);
+      break;
+    case kUint32:
+      scalar.integer = At<uint32_t>(raw, i);
+      break;
+    default:
+      scalar.integer = At<int64_t>(raw, i);
+      break;
+  }
+  return scalar;
+}
+
+class Reader {
+ public:
+  explicit Reader(fs::path folder) : folder_(std::move(folder)) {}
+
+  Result<Graph> ReadGraph(const onnx::GraphProto& proto) {
+    Graph graph;
+    for (const auto& tensor : proto.initializer()) {
+      Initializer initializer;
+      initializer.name = tensor.name();
+      if (Status read = ReadTensor(tensor, initializer.type, initializer.dims, initializer.value, initializer.why_no_value); !read)
+        return read.error();
+      graph.initializers.push_back(std::move(initializer));
+    }
+    for (const auto& sparse : proto.sparse_initializer()) {
+      Initializer initializer;
+      initializer.name = sparse.values().name();
+      initializer.type = sparse.values().data_type();
+      initializer.dims.assign(sparse.dims().begin(), sparse.dims().end());
+      initializer.why_no_value = "it is a sparse tensor";
+      if (!ElementCount(initializer.dims)) return Bad(fmt::format("sparse tensor '{}' has an impossible shape", initializer.name));
+      graph.initializers.push_back(std::move(initializer));
+    }
+    for (const auto& [from, to] : {std::pair{&proto.input(), &graph.inputs}, std::pair{&proto.output(), &graph.outputs},
+                                   std::pair{&proto.value_info(), &graph.declared}})
+      for (const auto& info : *from) {
+        Result<DeclaredValue> value = ReadDeclared(info);
+        if (!value) return value.error();
+        to->push_back(*std::move(value));
+      }
+    Result<std::vector<Node>> nodes = ReadNodes(proto.node());
+    if (!nodes) return nodes.error();
+    graph.nodes = *std::move(nodes);
+    return graph;
+  }
+
+  Result<std::vector<Node>> ReadNodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& protos) {
+    std::vector<Node> nodes;
+    for (const auto& proto : protos) {
+      if (++nodes_ > kMostNodes) return Bad(fmt::format("it has more than {} nodes", kMostNodes));
+      Result<Node> node = ReadNode(proto);
+      if (!node) return node.error();
+      nodes.push_back(*std::move(node));
+    }
+    return nodes;
+  }
+
+  static Error Bad(const std::string& what) { return {ErrorCode::kInvalidInput, what}; }
+
+ private:
+  Result<Node> ReadNode(const onnx::NodeProto& proto) {
+    Node node;
+    node.op = proto.op_type();
+    node.domain = proto.domain() == "ai.onnx" ? "" : proto.domain();
+    node.inputs.assign(proto.input().begin(), proto.input().end());
+    node.outputs.assign(proto.output().begin(), proto.output().end());
+    node.name = proto.name();
+    for (const std::string& output : node.outputs)
+      if (node.name.empty()) node.name = output;
+    if (node.name.empty()) node.name = node.op;
+    for (const auto& attribute : proto.attribute()) {
+      Result<Attribute> read = ReadAttribute(attribute);
+      if (!read) return read.error().In(fmt::format("node '{}' ({}), attribute '{}'", node.name, node.op, attribute.name()));
+      node.attributes[attribute.name()] = *std::move(read);
+    }
+    return node;
+  }
+
+  Result<Attribute> ReadAttribute(const onnx::AttributeProto& proto) {
+    using Kind = Attribute::Kind;
+    using Proto = onnx::AttributeProto;
+    Attribute attribute;
+    attribute.refers_to = proto.ref_attr_name();
+    switch (proto.type()) {
+      case Proto::INT:
+        attribute.kind = Kind::kInt;
+        attribute.ints = {proto.i()};
+        break;
+      case Proto::FLOAT:
+        attribute.kind = Kind::kReal;
+        attribute.reals = {double{proto.f()}};
+        break;
+      case Proto::STRING:
+        attribute.kind = Kind::kText;
+        attribute.texts = {proto.s()};
+        break;
+      case Proto::INTS:
+        attribute.kind = Kind::kInts;
+        attribute.ints.assign(proto.ints().begin(), proto.ints().end());
+        break;
+      case Proto::FLOATS:
+        attribute.kind = Kind::kReals;
+        attribute.reals.assign(proto.floats().begin(), proto.floats().end());
+        break;
+      case Proto::STRINGS:
+        attribute.kind = Kind::kTexts;
+        attribute.texts.assign(proto.strings().begin(), proto.strings().end());
+        break;
+      case Proto::TENSOR: {
+        attribute.kind = Kind::kTensor;
+        std::string ignored;
+        if (Status read = ReadTensor(proto.t(), attribute.tensor_type, attribute.tensor_dims, attribute.tensor, ignored); !read)
+          return read.error();
+        break;
+      }
+      case Proto::GRAPH: {
+        attribute.kind = Kind::kGraph;
+        Result<Graph> graph = ReadGraph(proto.g());
+        if (!graph) return graph.error();
+        attribute.graph = std::make_shared<const Graph>(*std::move(graph));
+        break;
+      }
+      default:
+        attribute.kind = Kind::kOther;
+    }
+    return attribute;
+  }
+
+  static Result<DeclaredValue> ReadDeclared(const onnx::ValueInfoProto& proto) {
+    DeclaredValue value;
+    value.name = proto.name();
+    value.is_tensor = proto.type().has_tensor_type();
+    if (!value.is_tensor) return value;
+    const auto& type = proto.type().tensor_type();
+    value.type = type.elem_type();
+    if (!type.has_shape()) return value;
+    value.shape.emplace();
+    for (const auto& dim : type.shape().dim()) {
+      DeclaredDim read;
+      read.name = dim.dim_param();
+      if (dim.has_dim_value()) read.size = dim.dim_value();
+      // Exporters write 0 and -1 for "anything".
+      if (read.size <= 0 && read.name.empty()) read.size = -1;
+      if (read.size < -1) return Bad(fmt::format("'{}' has a dimension of {}", value.name, dim.dim_value()));
+      value.shape->push_back(std::move(read));
+    }
+    return value;
+  }
+
+  Status ReadTensor(const onnx::TensorProto& proto, int& type, std::vector<int64_t>& dims, std::optional<SmallTensor>& value,
+                    std::string& why_no_value) const {
+    type = proto.data_type();
+    dims.assign(proto.dims().begin(), proto.dims().end());
+    const std::optional<int64_t> count = ElementCount(dims);
+    if (!count) return Bad(fmt::format("tensor '{}' has an impossible shape [{}]", proto.name(), fmt::join(dims, ", ")));
+    const size_t element_bytes = BytesOf(type);
+    if (element_bytes == 0 || static_cast<uint64_t>(*count) > kSmallTensor) return {};
+    const size_t elements = static_cast<size_t>(*count);
+
+    SmallTensor tensor{type, dims, {}};
+    tensor.elements.resize(elements);
+    if (proto.data_location() == onnx::TensorProto::EXTERNAL) {
+      Result<std::string> raw = ReadExternal(proto, elements * element_bytes);
+      if (!raw) {
+        why_no_value = raw.error().message;
+        return {};
+      }
+      for (size_t i = 0; i < elements; ++i) tensor.elements[i] = RawScalar(type, *raw, i);
+    } else if (proto.has_raw_data()) {
+      if (proto.raw_data().size() != elements * element_bytes)
+        return Bad(fmt::format("tensor '{}' of shape [{}] needs {} bytes and has {}", proto.name(), fmt::join(dims, ", "),
+                               elements * element_bytes, proto.raw_data().size()));
+      for (size_t i = 0; i < elements; ++i) tensor.elements[i] = RawScalar(type, proto.raw_data(), i);
+    } else {
+      const int listed = ListedCount(proto);
+      if (listed != *count)
+        return Bad(
+            fmt::format("tensor '{}' of shape [{}] needs {} elements and has {}", proto.name(), fmt::join(dims, ", "), elements, listed));
+      for (size_t i = 0; i < elements; ++i) tensor.elements[i] = ListedScalar(proto, static_cast<int>(i));
+    }
+    value = std::move(tensor);
+    return {};
+  }
+
+  static int ListedCount(const onnx::TensorProto& proto) {
+    switch (proto.data_type()) {
+      case kFloat:
+        return proto.float_data_size();
+      case kDouble:
+        return proto.double_data_size();
+      case kInt64:
+        return proto.int64_data_size();
+      case kUint32:
+      case kUint64:
+        return proto.uint64_data_size();
+      default:
+        return proto.int32_data_size();
+    }
+  }
+
+  static Scalar ListedScalar(const onnx::TensorProto& proto, int i) {
+    Scalar scalar;
+    scalar.known = true;
+    switch (proto.data_type()) {
+      case kFloat:
+        scalar.real = double{proto.float_data(i)};
+        break;
+      case kDouble:
+        scalar.real = proto.double_data(i);
+        break;
+      case kFloat16:
+        scalar.real = HalfToDouble(static_cast<uint16_t>(proto.int32_data(i)));
+        break;
+      case kBfloat16:
+        scalar.real = Bfloat16ToDouble(static_cast<uint16_t>(proto.int32_data(i)));
+        break;
+      case kInt64:
+        scalar.integer = proto.int64_data(i);
+        break;
+      case kUint32:
+      case kUint64:
+        scalar.integer = static_cast<int64_t>(proto.uint64_data(i));
+        break;
+      default:
+        scalar.integer = proto.int32_data(i);
+    }
+    return scalar;
+  }
+
+  Result<std::string> ReadExternal(const onnx::TensorProto& proto, size_t bytes) const {
+    std::string location, offset = "0";
+    for (const auto& entry : proto.external_data()) {
+      if (entry.key() == "location") location = entry.value();
+      if (entry.key() == "offset") offset = entry.value();
+    }
+    const fs::path relative = fs::path(location).lexically_normal();
+    // A model is somebody else's file: it may name its own neighbours and nothing above them.
+    if (location.empty() || relative.is_absolute() || relative.begin() == relative.end() || *relative.begin() == "..")
+      return Bad(fmt::format("its data lies outside the model's folder ('{}')", location));
+    if (offset.empty() || offset.size() > 18 || offset.find_first_not_of("0123456789") != std::string::npos)
+      return Bad(fmt::format("its place in '{}' is no number ('{}')", location, offset));
+    std::ifstream file(folder_ / relative, std::ios::binary);
+    if (!file) return Bad(fmt::format("its data file '{}' cannot be opened", (folder_ / relative).string()));
+    std::string raw(bytes, '\0');
+    file.seekg(static_cast<std::streamoff>(std::stoll(offset)));
+    if (!file.read(raw.data(), static_cast<std::streamsize>(bytes)))
+      return Bad(fmt::format("its data file '{}' ends before it", (folder_ / relative).string()));
+    return raw;
+  }
+
+  fs::path folder_;
+  size_t nodes_ = 0;
+};
+
+Result<std::map<std::string, int64_t>> ReadOpsets(const google::protobuf::RepeatedPtrField<onnx::OperatorSetIdProto>& protos) {
+  std::map<std::string, int64_t> opsets;
+  for (const auto& opset : protos) opsets[opset.domain() == "ai.onnx" ? "" : opset.domain()] = opset.version();
+  if (opsets.contains("") && (opsets[""] < kOldestOpset || opsets[""] > kNewestOpset))
+    return Error{ErrorCode::kIncompatible,
+                 fmt::format("it uses ONNX operator set {}; this program knows {} to {}. Export it with one of those", opsets[""],
+                             kOldestOpset, kNewestOpset)};
+  return opsets;
+}
+
+Status Parse(const fs::path& path, onnx::ModelProto& proto) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return Error{ErrorCode::kNotFound, std::strerror(errno)};
+  struct stat facts = {};
+  const bool known = fstat(file, &facts) == 0;
+  if (!known || !S_ISREG(facts.st_mode)) {
+    close(file);
+    return Reader::Bad("it is not a regular file");
+  }
+  if (facts.st_size > std::numeric_limits<int>::max()) {
+    close(file);
+    return Reader::Bad("it is larger than 2 GiB, which protobuf cannot read; export it with external data");
+  }
+  google::protobuf::LogSilencer quiet;  // protobuf prints what it thinks of broken files; the error below says it
+  google::protobuf::io::FileInputStream stream(file);
+  stream.SetCloseOnDelete(true);
+  google::protobuf::io::CodedInputStream coded(&stream);
+  if (!proto.ParseFromCodedStream(&coded) || !coded.ConsumedEntireMessage())
+    return Reader::Bad(fmt::format("its {} bytes are not an ONNX model, or not a whole one", facts.st_size));
+  return {};
+}
+
+Result<Model> Read(const fs::path& path) {
+  onnx::ModelProto proto;
+  if (Status parsed = Parse(path, proto); !parsed) return parsed.error();
+  if (!proto.has_graph()) return Reader::Bad("it holds no graph, so it is hardly an ONNX model");
+  Model model;
+  model.producer = proto.producer_name();
+  Result<std::map<std::string, int64_t>> opsets = ReadOpsets(proto.opset_import());
+  if (!opsets) return opsets.error();
+  model.opsets = *std::move(opsets);
+  if (!model.opsets.contains("")) {
+    if (model.opsets.empty()) return Reader::Bad("it does not say which operator set it uses");
+    model.opsets[""] = kOldestOpset;
+  }
+  Reader reader(path.parent_path());
+  Result<Graph> graph = reader.ReadGraph(proto.graph());
+  if (!graph) return graph.error();
+  model.graph = *std::move(graph);
+  for (const auto& function : proto.functions()) {
+    Function read{function.name(), function.domain(), {}, {}, {}, {}};
+    read.inputs.assign(function.input().begin(), function.input().end());
+    read.outputs.assign(function.output().begin(), function.output().end());
+    Result<std::map<std::string, int64_t>> own = ReadOpsets(function.opset_import());
+    if (!own) return own.error().In(fmt::format("function '{}'", read.name));
+    read.opsets = *std::move(own);
+    Result<std::vector<Node>> nodes = reader.ReadNodes(function.node());
+    if (!nodes) return nodes.error().In(fmt::format("function '{}'", read.name));
+    read.nodes = *std::move(nodes);
+    model.functions.push_back(std::move(read));
+  }
+  return model;
+}
+
+}  // namespace
+
+Result<Model> ReadOnnx(const fs::path& path) {
+  const std::string doing = fmt::format("read model '{}'", path.string());
+  try {
+    Result<Model> model = Read(path);
+    if (!model) return model.error().In(doing);
+    return model;
+  } catch (const std::exception& failure) {
+    return Error{ErrorCode::kResourceExhausted, failure.what()}.In(doing);
+  }
+}
+
+}  // namespace lathe::graph
