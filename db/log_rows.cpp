@@ -21,11 +21,8 @@ void AndCurrent(RowConditions& conditions, const std::vector<TemplateVersion>& c
     list += list.empty() ? "(?, ?, ?)" : ", (?, ?, ?)";
     values.insert(values.end(), {version.operator_name, version.template_name, version.template_hash});
   }
-  if (current.empty())
-    conditions.And("0");
-  else
-    conditions.And(fmt::format("m.template_id IN (SELECT id FROM templates WHERE (operator, name, source_hash) IN (VALUES {}))", list),
-                   values);
+  const std::string which = current.empty() ? "0" : fmt::format("(operator, name, source_hash) IN (VALUES {})", list);
+  conditions.And("m.template_id IN (SELECT id FROM templates WHERE " + which + ")", values);
 }
 
 RowConditions ConditionsOf(const LogFilter& filter) {

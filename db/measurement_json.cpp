@@ -143,9 +143,8 @@ Result<Measurement> MeasurementFromJson(const Json& json) {
   }
 }
 
-std::string MeasurementUid(const Measurement& measurement, const std::string& run_id, const std::string& target_hash) {
-  const Json whole = {{"run", run_id}, {"target", target_hash}, {"measurement", MeasurementToJson(measurement)}};
-  return Sha256(Dump(whole)).substr(0, 32);
+std::string MeasurementUid(const Json& measurement, const std::string& run_id, const std::string& target_hash) {
+  return Sha256(run_id + '\n' + target_hash + '\n' + Dump(measurement)).substr(0, 32);
 }
 
 }  // namespace lathe

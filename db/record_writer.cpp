@@ -64,7 +64,8 @@ Result<int64_t> RecordWriter::AddRun(const RunRecord& run, const Target& target)
 
 Result<bool> RecordWriter::AddMeasurement(const Measurement& m, const std::string& run_id, const std::string& target_hash) {
   if (Status sound = CheckMeasurement(m); !sound) return sound.error().In("store a measurement of " + m.candidate.Key());
-  const std::string uid = MeasurementUid(m, run_id, target_hash);
+  const nlohmann::ordered_json json = MeasurementToJson(m);
+  const std::string uid = MeasurementUid(json, run_id, target_hash);
   Result<sqlite::Statement*> known = statements_.Get("SELECT 1 FROM measurements WHERE uid = ?");
   if (!known) return known.error();
   Result<bool> found = (*known)->Bind(1, uid).Step();
@@ -79,14 +80,14 @@ Result<bool> RecordWriter::AddMeasurement(const Measurement& m, const std::strin
   const Workload& w = m.candidate.workload;
   Result<int64_t> workload =
       IdOf("SELECT id FROM workloads WHERE key = ?", "INSERT INTO workloads (key, operator, attributes) VALUES (?, ?, ?)",
-           {w.Key(), w.operator_name, ToJson(w)["workload"].dump()}, 1);
+           {w.Key(), w.operator_name, Dump(json["workload"])}, 1);
   if (!workload) return workload.error();
   Result<int64_t> version = IdOf("SELECT id FROM templates WHERE operator = ? AND name = ? AND source_hash = ?",
                                  "INSERT INTO templates (operator, name, source_hash) VALUES (?, ?, ?)",
                                  {w.operator_name, m.candidate.template_name, m.candidate.template_hash}, 3);
   if (!version) return version.error();
-  Result<int64_t> config = IdOf("SELECT id FROM configs WHERE parameters = ?", "INSERT INTO configs (parameters) VALUES (?)",
-                                {Dump(ConfigToJson(m.candidate.config))}, 1);
+  Result<int64_t> config =
+      IdOf("SELECT id FROM configs WHERE parameters = ?", "INSERT INTO configs (parameters) VALUES (?)", {Dump(json["config"])}, 1);
   if (!config) return config.error();
 
   Result<sqlite::Statement*> add = statements_.Get(
@@ -95,7 +96,6 @@ Result<bool> RecordWriter::AddMeasurement(const Measurement& m, const std::strin
       "build_seconds, run_seconds, max_error, joules, build_facts, conditions, cut_early, finished_unix_ms, board) "
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   if (!add) return add.error();
-  const nlohmann::ordered_json json = MeasurementToJson(m);
   sqlite::Statement& row = **add;
   row.Bind(1, uid).Bind(2, *workload).Bind(3, *version).Bind(4, *config).Bind(5, *target).Bind(6, *run);
   row.Bind(7, ToString(m.status)).Bind(8, json["message"].get_ref<const std::string&>());

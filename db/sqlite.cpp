@@ -23,12 +23,10 @@ Error Translate(int code, sqlite3* database) {
               "another process holds it for writing; wait for that one to finish, or give this one a log of its own and "
               "merge the two afterwards"};
     case SQLITE_FULL:
-      return {ErrorCode::kResourceExhausted,
-              "the disk is full; nothing of this step was stored, what was stored before is safe. Free space and repeat"};
     case SQLITE_IOERR:
-      if (system_error == ENOSPC || system_error == EDQUOT)
+      if (code == SQLITE_FULL || system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG)
         return {ErrorCode::kResourceExhausted,
-                "the disk is full; nothing of this step was stored, what was stored before is safe. Free space and repeat"};
+                "the disk is full, or a quota is; nothing of this step was stored, what was stored before is safe. Free space and repeat"};
       return {ErrorCode::kUnavailable, fmt::format("the disk failed: {}", because)};
     case SQLITE_READONLY:
       return {ErrorCode::kUnavailable, "the file or its folder may not be written; check the permissions, or copy the log elsewhere"};

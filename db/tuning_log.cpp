@@ -2,9 +2,10 @@
 #include "db/tuning_log.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
+#include <array>
 #include <chrono>
+#include <fstream>
 #include <utility>
 
 #include "db/measurement_json.h"
@@ -31,6 +32,25 @@ bool OnlyReadableAsItLies(Database& database, const fs::path& path) {
   std::error_code ignored;
   return !probe && (probe.error().code == ErrorCode::kUnavailable || probe.error().code == ErrorCode::kNotFound) &&
          !fs::exists(path.string() + "-wal", ignored);
+}
+
+// SQLite notices missing pages, but reads half a page at the end as if the rest were zeros. A log is whole pages, unless a crash left a
+// journal that completes it. Looked at before SQLite opens the file, because it makes an empty journal at once.
+Status CheckWholePages(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::array<char, 18> head{};
+  if (!file.read(head.data(), head.size()) || std::string_view(head.data(), 15) != "SQLite format 3") return {};
+  std::error_code absent;
+  for (const char* journal : {"-wal", "-journal"})
+    if (const auto bytes = fs::file_size(path.string() + journal, absent); !absent && bytes > 0) return {};
+  const auto byte = [&head](size_t i) { return static_cast<uint64_t>(static_cast<unsigned char>(head[i])); };
+  const uint64_t page = byte(16) * 256 + byte(17) * (byte(17) == 1 ? 65536 : 1);  // 1 stands for 65536
+  const auto bytes = fs::file_size(path, absent);
+  if (absent || page == 0 || bytes % page == 0) return {};
+  return Error{ErrorCode::kIncompatible,
+               fmt::format("the file is cut off after {} bytes; take it from a backup, or save what is readable with "
+                           "`sqlite3 CUT .recover | sqlite3 SAVED`",
+                           bytes)};
 }
 
 // An older log, brought up to date in a private copy (SQLite keeps a nameless database in a temporary file).
@@ -65,6 +85,7 @@ Result<std::unique_ptr<TuningLog>> TuningLog::Open(const fs::path& path, const T
   if (fs::is_directory(path, failure)) return InOpen({ErrorCode::kInvalidInput, "it is a folder; name a file in it"}, path);
   if (options.mode != Mode::kCreate && !fs::exists(path, failure))
     return InOpen({ErrorCode::kNotFound, "there is no such file; `lathe tune --log` makes one"}, path);
+  if (Status whole = CheckWholePages(path); !whole) return InOpen(whole.error(), path);
   const auto access = options.mode == Mode::kCreate      ? Database::Access::kCreate
                       : options.mode == Mode::kReadWrite ? Database::Access::kReadWrite
                                                          : Database::Access::kReadOnly;
@@ -81,26 +102,25 @@ Result<std::unique_ptr<TuningLog>> TuningLog::OpenInMemory(const TuningLogOption
 
 Result<std::unique_ptr<TuningLog>> TuningLog::Prepare(fs::path path, Database database, const TuningLogOptions& options) {
   ReadableAs readable = ReadableAs::kItself;
-  if (options.mode == Mode::kReadOnly) {
-    if (OnlyReadableAsItLies(database, path)) {
-      Result<Database> as_it_lies = Database::OpenImmutable(path);
-      if (!as_it_lies) return InOpen(as_it_lies.error(), path);
-      database = *std::move(as_it_lies);
-      readable = ReadableAs::kImmutable;
-    }
-    Result<int64_t> version = CheckSchema(database);
-    if (!version) return InOpen(version.error(), path);
-    if (*version == 0) return InOpen({ErrorCode::kIncompatible, "it is empty"}, path);
-    if (*version < NewestSchema()) {
-      Result<Database> copy = MigratedCopy(database);
-      if (!copy) return InOpen(copy.error(), path);
-      database = *std::move(copy);
-      readable = ReadableAs::kMigratedCopy;
-    }
-  } else {
+  if (options.mode == Mode::kReadOnly && OnlyReadableAsItLies(database, path)) {
+    Result<Database> as_it_lies = Database::OpenImmutable(path);
+    if (!as_it_lies) return InOpen(as_it_lies.error(), path);
+    database = *std::move(as_it_lies);
+    readable = ReadableAs::kImmutable;
+  }
+  Result<int64_t> version = CheckSchema(database);
+  if (!version) return InOpen(version.error(), path);
+  if (options.mode != Mode::kReadOnly) {
     if (database.read_only())
       return InOpen({ErrorCode::kUnavailable, "the file may not be written; check its permissions, or open it for reading only"}, path);
     if (Status ready = PrepareForWriting(database); !ready) return InOpen(ready.error(), path);
+  } else if (*version == 0) {
+    return InOpen({ErrorCode::kIncompatible, "it is empty"}, path);
+  } else if (*version < NewestSchema()) {
+    Result<Database> copy = MigratedCopy(database);
+    if (!copy) return InOpen(copy.error(), path);
+    database = *std::move(copy);
+    readable = ReadableAs::kMigratedCopy;
   }
   return std::unique_ptr<TuningLog>(new TuningLog(std::move(path), std::move(database), readable, options));
 }

@@ -107,6 +107,8 @@ Result<MergeReport> TuningLog::Merge(const std::filesystem::path& other) {
   Result<std::unique_ptr<TuningLog>> source = Open(other, {.mode = TuningLogOptions::Mode::kReadOnly});
   if (!source) return source.error();
   const auto merge = [&]() -> Result<MergeReport> {
+    std::error_code absent;
+    if (std::filesystem::equivalent(path_, other, absent)) return Error{ErrorCode::kInvalidInput, "a log cannot be merged into itself"};
     std::optional<TempDir> folder;
     std::filesystem::path from = other;
     if ((*source)->readable_ == ReadableAs::kMigratedCopy) {

@@ -1,0 +1,159 @@
+// Which config a log calls best.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "tests/db/made_up_rows.h"
+
+namespace lathe {
+namespace {
+
+int64_t TileOf(const LoggedMeasurement& row) { return std::get<int64_t>(*Find(row.measurement.candidate.config, "TILE_X")); }
+
+int64_t BestTile(TuningLog& log, const BestQuery& query = AskFor()) {
+  const auto answer = log.Best(query);
+  EXPECT_TRUE(answer) << answer.error().message;
+  return answer && !answer->best.empty() ? TileOf(answer->best[0].row) : -1;
+}
+
+TEST(BestConfig, IsTheFastestOfItsWorkload) {
+  const auto log = LogOf({MakeMeasurement(1, 3), MakeMeasurement(2, 1), MakeMeasurement(3, 2), MakeMeasurement(4, 0.1, 28)});
+  const auto answer = log->Best(AskFor(), 2);
+  ASSERT_TRUE(answer);
+  ASSERT_EQ(answer->best.size(), 2u);
+  EXPECT_EQ(TileOf(answer->best[0].row), 2);
+  EXPECT_EQ(answer->best[0].row.seconds, 1);
+  EXPECT_EQ(answer->best[0].match, TargetMatch::kExact);
+  EXPECT_EQ(TileOf(answer->best[1].row), 3);
+}
+
+TEST(BestConfig, IsNoneForAWorkloadNobodyMeasuredAndForFailuresOnly) {
+  const auto log = LogOf({MakeFailure(1, MeasureStatus::kCrashed)});
+  EXPECT_TRUE(log->Best(AskFor())->best.empty());
+  EXPECT_TRUE(log->Best(AskFor(99))->best.empty());
+}
+
+TEST(BestConfig, BelievesTheMeasurementWithMoreSamplesOfTheSameCandidate) {
+  Measurement lucky = MakeMeasurement(1, 0.5), careful = MakeMeasurement(1, 2);
+  careful.seconds.resize(20, 2);
+  const auto log = LogOf({careful, lucky, MakeMeasurement(2, 1)});
+  EXPECT_EQ(BestTile(*log), 2) << "the lucky sample of 1 must not win";
+  const auto both = log->Best(AskFor(), 10);
+  ASSERT_EQ(both->best.size(), 2u) << "one row a candidate";
+  EXPECT_EQ(both->best[1].row.seconds, 2);
+}
+
+TEST(BestConfig, PrefersWhatWasNotCutEarly) {
+  Measurement cut = MakeMeasurement(1, 0.5);
+  cut.cut_early = true;
+  const auto log = LogOf({cut});
+  EXPECT_EQ(BestTile(*log), 1) << "better than nothing";
+  ASSERT_TRUE(log->Record("run-1", {MakeMeasurement(2, 1)}));
+  EXPECT_EQ(BestTile(*log), 2);
+}
+
+TEST(BestConfig, IsNotACandidateThatFailedAfterItsGoodMeasurement) {
+  Measurement wrong = MakeFailure(1, MeasureStatus::kWrongResult);
+  wrong.finished_unix_ms += 1000;
+  Measurement lost = MakeFailure(2, MeasureStatus::kBoardLost);
+  lost.finished_unix_ms += 1000;
+  const auto log = LogOf({MakeMeasurement(1, 1), MakeMeasurement(2, 2), wrong, lost});
+  EXPECT_EQ(BestTile(*log), 2) << "a lost board says nothing about the candidate, a wrong result everything";
+}
+
+TEST(BestConfig, LeavesMeasurementsOfOldTemplateSourcesToHistory) {
+  const auto log = LogOf({MakeMeasurement(1, 1, 56, "old"), MakeMeasurement(2, 2, 56, "new"), MakeMeasurement(3, 3, 56, "old")});
+  BestQuery query = AskFor();
+  EXPECT_EQ(BestTile(*log, query), 1);
+  query.current = {{{"conv2d", "direct_cpu", "new"}, {"conv2d", "other_cpu", "x"}}};
+  const auto answer = log->Best(query);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(TileOf(answer->best.at(0).row), 2);
+  EXPECT_EQ(answer->history_rows, 2);
+  query.current.emplace();
+  EXPECT_TRUE(log->Best(query)->best.empty()) << "no version is current";
+  EXPECT_EQ(log->Best(query)->history_rows, 3);
+}
+
+TEST(BestConfig, SaysWhenItWasMeasuredUnderAnotherFingerprint) {
+  const auto log = LogOf({MakeMeasurement(1, 1)});
+  BestQuery query = AskFor(56, MakeTarget("gcc 13"));
+  const auto hint = log->Best(query);
+  ASSERT_EQ(hint->best.size(), 1u);
+  EXPECT_EQ(hint->best[0].match, TargetMatch::kOtherFingerprint);
+  EXPECT_EQ(ToJson(*hint)["best"][0]["match"], "other_fingerprint");
+  query.allow_other_fingerprint = false;
+  EXPECT_TRUE(log->Best(query)->best.empty());
+  ASSERT_TRUE(log->BeginRun(MakeRun("run-2", MakeTarget("gcc 13"))));
+  ASSERT_TRUE(log->Record("run-2", {MakeMeasurement(2, 5)}));
+  query.allow_other_fingerprint = true;
+  const auto exact = log->Best(query);
+  ASSERT_EQ(exact->best.size(), 1u);
+  EXPECT_EQ(TileOf(exact->best[0].row), 2) << "a slower row of the very target comes before a faster one of another compiler";
+  EXPECT_EQ(exact->best[0].match, TargetMatch::kExact);
+}
+
+TEST(BestConfig, NeverComesFromAnotherDevice) {
+  const auto log = LogOf({MakeMeasurement(1, 1)});
+  Target other = MakeTarget();
+  other.name = "Another CPU";
+  EXPECT_TRUE(log->Best(AskFor(56, other))->best.empty());
+}
+
+TEST(BestConfig, CanBeAskedOfOneRunOrOneTemplate) {
+  const auto log = LogOf({MakeMeasurement(1, 1)});
+  ASSERT_TRUE(log->BeginRun(MakeRun("run-2")));
+  ASSERT_TRUE(log->Record("run-2", {MakeMeasurement(2, 2)}));
+  BestQuery query = AskFor();
+  query.run_id = "run-2";
+  EXPECT_EQ(BestTile(*log, query), 2);
+  query.run_id.clear();
+  query.template_name = "winograd_cpu";
+  EXPECT_EQ(BestTile(*log, query), -1);
+}
+
+TEST(BestConfig, OfEveryWorkloadTakesTheFingerprintMeasuredLast) {
+  const auto log = LogOf({MakeMeasurement(1, 1), MakeMeasurement(2, 2, 28)});
+  ASSERT_TRUE(log->BeginRun(MakeRun("run-2", MakeTarget("gcc 13"))));
+  ASSERT_TRUE(log->Record("run-2", {MakeMeasurement(3, 9)}));
+  const auto best = log->BestPerWorkload({.operator_name = "conv2d", .target = "cpu/x86_64-avx2"});
+  ASSERT_TRUE(best) << best.error().message;
+  ASSERT_EQ(best->size(), 2u);
+  EXPECT_EQ(TileOf((*best)[0]), 2) << "h=28 sorts first";
+  EXPECT_EQ(TileOf((*best)[1]), 3);
+  EXPECT_EQ(TileOf(log->BestPerWorkload({.target_hash = MakeTarget().FingerprintHash()})->at(1)), 1);
+  EXPECT_TRUE(log->BestPerWorkload({.operator_name = "nms"})->empty());
+  EXPECT_TRUE(log->BestPerWorkload({.target = "cpu/x86"})->empty()) << "a beginning ends at a slash";
+}
+
+TEST(BestConfig, TopRanksAcrossWorkloads) {
+  const auto log =
+      LogOf({MakeMeasurement(1, 3), MakeMeasurement(2, 1, 28), MakeMeasurement(3, 2), MakeFailure(4, MeasureStatus::kCrashed)});
+  const auto top = log->Top({}, 2);
+  ASSERT_TRUE(top);
+  ASSERT_EQ(top->size(), 2u);
+  EXPECT_EQ(TileOf((*top)[0]), 2);
+  EXPECT_EQ(TileOf((*top)[1]), 3);
+}
+
+// 100,000 rows, half of them of one workload: the question stays a look-up.
+TEST(BestConfig, IsFoundInAHundredThousandRowsWithinFiftyMilliseconds) {
+  const auto log = LogOf({});
+  std::vector<Measurement> rows;
+  for (int64_t i = 0; i < 100000; ++i)
+    rows.push_back(MakeMeasurement(i, 1 + static_cast<double>((i * 7919) % 100003), i % 2 == 0 ? 56 : 57 + i % 199));
+  ASSERT_TRUE(log->Record("run-1", rows));
+  BestQuery query = AskFor();
+  query.current = {{{"conv2d", "direct_cpu", "aaaa"}}};
+  const auto begin = std::chrono::steady_clock::now();
+  const auto answer = log->Best(query);
+  const double milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->best.at(0).row.seconds, 1);
+  EXPECT_LT(milliseconds, 50);
+  RecordProperty("best_ms", std::to_string(milliseconds));
+}
+
+}  // namespace
+}  // namespace lathe
