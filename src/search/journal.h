@@ -1,4 +1,5 @@
-// Journal: where the tuning driver writes what happened and asks what is known. The tuning log in db/ implements it; tests keep it in memory.
+// Journal: where the tuning driver writes what happened and asks what is known. The tuning log in db/ implements it; tests keep it in
+// memory.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -13,9 +14,9 @@ namespace lathe {
 
 // One invocation of the tuner.
 struct RunInfo {
-  std::string id;            // unique; a resumed run keeps its own
-  std::string command;       // as the user gave it
-  nlohmann::json options;    // strategy, seed, budgets, versions
+  std::string id;          // unique; a resumed run keeps its own
+  std::string command;     // as the user gave it
+  nlohmann::json options;  // strategy, seed, budgets, versions
   Target target;
 };
 
@@ -26,8 +27,8 @@ class Journal {
   // Durable on return: a reported measurement survives kill -9.
   virtual Status Record(const std::string& run_id, const std::vector<Measurement>& measurements) = 0;
   // Everything measured for this workload by this template version on this target, newest last; board_lost left out.
-  virtual Result<std::vector<Measurement>> History(const Workload& workload, const std::string& template_name, const std::string& template_hash,
-                                                   const Target& target) = 0;
+  virtual Result<std::vector<Measurement>> History(const Workload& workload, const std::string& template_name,
+                                                   const std::string& template_hash, const Target& target) = 0;
   virtual Status EndRun(const std::string& run_id, const std::string& state) = 0;  // "finished", "stopped", "failed: …"
 };
 

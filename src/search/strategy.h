@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/result.h"
+#include "costmodel/feature_function.h"
 #include "space/space.h"
 
 namespace lathe {
@@ -28,13 +30,14 @@ class Strategy {
   virtual void Observe(const std::vector<Observation>& observations) = 0;
 };
 
-// Feature expressions of a manifest, evaluated for a point; may be empty.
-using FeatureFunction = std::function<std::vector<double>(const Point&)>;
+using StrategyOptions = std::map<std::string, std::string>;
 
 struct StrategyContext {
   const Space* space = nullptr;  // outlives the strategy
-  FeatureFunction features;
+  FeatureFunction features;      // of the manifest; may be empty
   uint64_t seed = 0;
+  size_t budget = 200;      // trials to expect: cooling and the size of a start go by it; nothing ends there
+  StrategyOptions options;  // each strategy's own, stated at its class; an unknown name or value is an error
 };
 
 // "random", "grid", "annealing", "genetic", "model"; an error lists them.

@@ -1,0 +1,109 @@
+#include "costmodel/feature_encoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <variant>
+
+namespace lathe {
+namespace {
+
+bool IsName(const Value& value) { return std::holds_alternative<std::string>(value); }
+
+// To [0, 1], the smallest value 0, the largest 1; all 0 when they are equal.
+std::vector<float> Scaled(const std::vector<double>& values) {
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  std::vector<float> scaled;
+  for (double value : values) scaled.push_back(*high > *low ? static_cast<float>((value - *low) / (*high - *low)) : 0.0F);
+  return scaled;
+}
+
+// How often two divides a positive whole number, six at most: further alignment gains nothing on any device we know.
+double TwosIn(double value) {
+  auto whole = static_cast<uint64_t>(value);
+  int twos = 0;
+  while (twos < 6 && whole % 2 == 0) {
+    whole /= 2;
+    ++twos;
+  }
+  return twos;
+}
+
+}  // namespace
+
+FeatureEncoder::FeatureEncoder(const Space& space, FeatureFunction features, EncoderOptions options)
+    : space_(space), features_(options.manifest ? std::move(features) : nullptr) {
+  const std::vector<Parameter>& parameters = space.parameters();
+  for (size_t p = 0; p < parameters.size(); ++p) {
+    const size_t count = parameters[p].values.size();
+    if (count < 2) continue;  // says nothing
+    if (std::any_of(parameters[p].values.begin(), parameters[p].values.end(), IsName)) {
+      for (size_t v = 0; v < count; ++v) {
+        if (count == 2 && v == 1) break;  // the one column says both
+        Column column{p, std::vector<float>(count, 0.0F)};
+        column.of_value[v] = 1;
+        base_.push_back(std::move(column));
+      }
+      continue;
+    }
+    std::vector<double> numbers, logs, twos;
+    bool positive = true, whole = true, powers_of_two = true;
+    for (size_t v = 0; v < count; ++v) {
+      const double number = space.Number(p, v);
+      numbers.push_back(number);
+      positive = positive && number > 0;
+      whole = whole && number == std::floor(number) && number < 1e15;
+      if (positive) {
+        logs.push_back(std::log2(number));
+        powers_of_two = powers_of_two && logs.back() == std::floor(logs.back());
+      }
+    }
+    const auto [low, high] = std::minmax_element(numbers.begin(), numbers.end());
+    const bool ratios = positive && *high >= 4 * *low;
+    base_.push_back({p, Scaled(options.logs && ratios ? logs : numbers)});
+    if (options.alignment && positive && whole && !powers_of_two) {
+      for (double number : numbers) twos.push_back(TwosIn(number));
+      base_.push_back({p, Scaled(twos)});
+    }
+    if (options.pairs && ratios) logs_.push_back({p, std::vector<float>(logs.begin(), logs.end())});
+  }
+  // The parameters with most values are the ones whose products vary most.
+  std::stable_sort(logs_.begin(), logs_.end(), [](const Column& a, const Column& b) { return a.of_value.size() > b.of_value.size(); });
+  if (logs_.size() > options.most_pair_parameters) logs_.resize(options.most_pair_parameters);
+  for (size_t a = 0; a < logs_.size(); ++a) {
+    for (size_t b = a + 1; b < logs_.size(); ++b) {
+      pairs_.push_back({a, b, 1.0F});
+      pairs_.push_back({a, b, -1.0F});
+    }
+  }
+  if (features_) {
+    if (const std::optional<Point> first = space.First()) feature_count_ = features_(*first).size();
+  }
+  base_columns_ = base_.size();
+  columns_ = base_columns_ + pairs_.size() + feature_count_;
+}
+
+void FeatureEncoder::EncodeBase(const Point& point, float* out) const {
+  for (size_t c = 0; c < base_.size(); ++c) out[c] = base_[c].of_value[point[base_[c].parameter]];
+}
+
+std::vector<float> FeatureEncoder::Encode(const Point& point) const {
+  std::vector<float> row(columns_);
+  EncodeBase(point, row.data());
+  size_t at = base_columns_;
+  for (const Pair& pair : pairs_) {
+    const Column& first = logs_[pair.first];
+    const Column& second = logs_[pair.second];
+    row[at++] = first.of_value[point[first.parameter]] + pair.sign * second.of_value[point[second.parameter]];
+  }
+  if (feature_count_ > 0) {
+    const std::vector<double> own = features_(point);
+    for (size_t f = 0; f < feature_count_; ++f) {
+      const double value = f < own.size() ? own[f] : 0;
+      row[at++] = std::isfinite(value) ? static_cast<float>(value) : 0.0F;
+    }
+  }
+  return row;
+}
+
+}  // namespace lathe

@@ -1,0 +1,204 @@
+#include "costmodel/gaussian_process.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "costmodel/row_choice.h"
+
+namespace lathe {
+namespace {
+
+constexpr double kSqrt5 = 2.23606797749979;
+// Priors of the logarithms: a length scale of about half the range of a column that matters, up to several ranges for one that does not; a
+// standardised signal of about 1; a noise of about 3 % of it.
+constexpr double kScaleMean = 0.0, kScaleDeviation = 1.0;
+constexpr double kSignalMean = 0.0, kSignalDeviation = 0.7;
+constexpr double kNoiseMean = -3.5, kNoiseDeviation = 1.0;
+
+template <typename Array>
+auto Matern(const Array& squared, typename Array::Scalar signal) {
+  using Plain = typename Array::PlainObject;
+  using Scalar = typename Array::Scalar;
+  const Plain r = squared.max(Scalar{0}).sqrt() * static_cast<Scalar>(kSqrt5);
+  return Plain(signal * (1 + r + r.square() / 3) * (-r).exp());
+}
+
+}  // namespace
+
+GaussianProcess::Matrix GaussianProcess::Kernel(const Matrix& a, const Matrix& b) const {
+  const Eigen::Index columns = a.cols();
+  const Eigen::ArrayXd inverse = (-theta_.head(columns).array()).exp();
+  const double signal = std::exp(2 * theta_(columns));
+  const Matrix sa = a * inverse.matrix().asDiagonal();
+  const Matrix sb = b * inverse.matrix().asDiagonal();
+  Matrix squared = -2 * sa * sb.transpose();
+  squared.colwise() += sa.rowwise().squaredNorm();
+  squared.rowwise() += sb.rowwise().squaredNorm().transpose();
+  return Matern(squared.array(), signal).matrix();
+}
+
+double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::VectorXd& y, const Eigen::VectorXd& theta,
+                                             Eigen::VectorXd* gradient) const {
+  const Eigen::Index n = x.rows(), columns = x.cols();
+  const Eigen::ArrayXd inverse_squared = (-2 * theta.head(columns).array()).exp();
+  const double signal = std::exp(2 * theta(columns)), noise = std::exp(2 * theta(columns + 1));
+  const Matrix scaled = x * inverse_squared.sqrt().matrix().asDiagonal();
+  Matrix squared = -2 * scaled * scaled.transpose();
+  squared.colwise() += scaled.rowwise().squaredNorm();
+  squared.rowwise() += scaled.rowwise().squaredNorm().transpose();
+  const Eigen::ArrayXXd r = squared.array().max(0.0).sqrt() * kSqrt5;
+  const Eigen::ArrayXXd decay = (-r).exp();
+  const Eigen::ArrayXXd smooth = signal * (1 + r + r.square() / 3) * decay;
+  Matrix covariance = smooth.matrix();
+  covariance.diagonal().array() += noise + 1e-8;
+  const Eigen::LLT<Matrix> cholesky(covariance);
+  if (cholesky.info() != Eigen::Success) return std::numeric_limits<double>::infinity();
+  const Eigen::VectorXd alpha = cholesky.solve(y);
+  double value = 0.5 * y.dot(alpha) + cholesky.matrixLLT().diagonal().array().log().sum();
+
+  // d value / d K = (K^-1 - alpha alpha^T) / 2
+  const Matrix outer = 0.5 * (cholesky.solve(Matrix::Identity(n, n)) - alpha * alpha.transpose());
+  // d k / d log l_c = signal * (5/3) (1 + r) exp(-r) * (difference_c / l_c)^2
+  const Matrix weight = (outer.array() * (signal * (5.0 / 3.0)) * (1 + r) * decay).matrix();
+  gradient->resize(theta.size());
+  const Eigen::VectorXd row_sums = weight.rowwise().sum();
+  for (Eigen::Index c = 0; c < columns; ++c) {
+    const Eigen::VectorXd column = scaled.col(c);
+    const double sum = 2 * (row_sums.array() * column.array().square()).sum() - 2 * column.dot(weight * column);
+    (*gradient)(c) = sum;
+  }
+  (*gradient)(columns) = 2 * (outer.array() * smooth).sum();
+  (*gradient)(columns + 1) = 2 * noise * outer.trace();
+
+  const auto prior = [&](Eigen::Index index, double mean, double deviation) {
+    const double z = (theta(index) - mean) / deviation;
+    value += 0.5 * z * z;
+    (*gradient)(index) += z / deviation;
+  };
+  for (Eigen::Index c = 0; c < columns; ++c) prior(c, kScaleMean, kScaleDeviation);
+  prior(columns, kSignalMean, kSignalDeviation);
+  prior(columns + 1, kNoiseMean, kNoiseDeviation);
+  return value;
+}
+
+// Rprop (Riedmiller & Braun 1993, the variant that keeps the step when the sign turns): needs only the gradient's signs, no line search,
+// and never diverges far in the few steps it is given.
+void GaussianProcess::FitScales(const Matrix& x, const Eigen::VectorXd& y) {
+  const Eigen::Index size = x.cols() + 2;
+  const bool cold = theta_.size() != size;
+  if (cold) {
+    theta_ = Eigen::VectorXd::Constant(size, kScaleMean);
+    theta_(size - 2) = kSignalMean;
+    theta_(size - 1) = kNoiseMean;
+  }
+  Eigen::VectorXd step = Eigen::VectorXd::Constant(size, cold ? 0.2 : 0.08), last = Eigen::VectorXd::Zero(size), gradient;
+  Eigen::VectorXd theta = theta_;
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < (cold ? options_.steps_cold : options_.steps_warm); ++i) {
+    const double value = NegativeLogPosterior(x, y, theta, &gradient);
+    if (!std::isfinite(value)) break;
+    if (value < best) {
+      best = value;
+      theta_ = theta;
+    }
+    for (Eigen::Index p = 0; p < size; ++p) {
+      const double turn = gradient(p) * last(p);
+      if (turn > 0) step(p) = std::min(0.5, step(p) * 1.2);
+      if (turn < 0) step(p) *= 0.5;
+      theta(p) -= std::copysign(step(p), gradient(p));
+      theta(p) = std::clamp(theta(p), -5.0, 4.0);
+    }
+    last = gradient;
+  }
+}
+
+Status GaussianProcess::Fit(const Rows& rows, const std::vector<float>& targets, uint64_t seed) {
+  const size_t count = rows.count();
+  if (count == 0 || count != targets.size()) return Error{ErrorCode::kInternal, "fit a Gaussian process: no rows, or not one target a row"};
+  const auto gather = [&](const std::vector<size_t>& order, Matrix* x, Eigen::VectorXd* y) {
+    x->resize(static_cast<Eigen::Index>(order.size()), static_cast<Eigen::Index>(rows.columns));
+    y->resize(static_cast<Eigen::Index>(order.size()));
+    for (size_t i = 0; i < order.size(); ++i) {
+      for (size_t c = 0; c < rows.columns; ++c) (*x)(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(c)) = rows.row(order[i])[c];
+      (*y)(static_cast<Eigen::Index>(i)) = (targets[order[i]] - mean_) / scale_;
+    }
+  };
+  double sum = 0, squares = 0;
+  for (float target : targets) sum += target;
+  mean_ = sum / static_cast<double>(count);
+  for (float target : targets) squares += (target - mean_) * (target - mean_);
+  scale_ = std::max(1e-9, std::sqrt(squares / static_cast<double>(count)));
+
+  Matrix x;
+  Eigen::VectorXd y;
+  gather(ChooseRows(targets, options_.most_rows_for_scales, seed), &x, &y);
+  FitScales(x, y);
+  gather(ChooseRows(targets, options_.most_rows, seed), &x_, &y);
+  const Matrix covariance = Kernel(x_, x_);
+  double noise = std::exp(2 * theta_(x_.cols() + 1)) + 1e-8;
+  Eigen::LLT<Matrix> cholesky;
+  for (int attempt = 0; attempt < 6; ++attempt, noise *= 10) {  // near-equal rows can cost positive definiteness
+    Matrix noisy = covariance;
+    noisy.diagonal().array() += noise;
+    cholesky.compute(noisy);
+    if (cholesky.info() == Eigen::Success) break;
+  }
+  if (cholesky.info() != Eigen::Success)
+    return Error{ErrorCode::kInternal, "fit a Gaussian process: the covariance is not positive definite"};
+  alpha_ = cholesky.solve(y);
+  lower_ = Matrix(cholesky.matrixL()).cast<float>();
+  return {};
+}
+
+Result<PoolPosterior> GaussianProcess::Pool(const Rows& rows, size_t most_assumed) const {
+  if (x_.rows() == 0) return Error{ErrorCode::kInternal, "ask a Gaussian process before it was fitted"};
+  if (static_cast<Eigen::Index>(rows.columns) != x_.cols()) {
+    return Error{ErrorCode::kInternal, "ask a Gaussian process with other columns than it was fitted on"};
+  }
+  const auto count = static_cast<Eigen::Index>(rows.count());
+  const Eigen::Index columns = x_.cols(), n = x_.rows();
+  const Eigen::VectorXf inverse = (-theta_.head(columns).array()).exp().matrix().cast<float>();
+  PoolPosterior pool;
+  pool.signal_ = static_cast<float>(std::exp(2 * theta_(columns)));
+  pool.noise_ = static_cast<float>(std::exp(2 * theta_(columns + 1))) + 1e-6F;
+  pool.scale_ = static_cast<float>(scale_);
+  pool.scaled_ = inverse.asDiagonal() * Eigen::Map<const Eigen::MatrixXf>(rows.values.data(), columns, count);
+  const Eigen::MatrixXf known = inverse.asDiagonal() * x_.transpose().cast<float>();  // [columns, n]
+  pool.known_ = n;
+  pool.whitened_.resize(n + static_cast<Eigen::Index>(most_assumed), count);
+  Eigen::MatrixXf cross = -2 * known.transpose() * pool.scaled_;
+  cross.colwise() += known.colwise().squaredNorm().transpose();
+  cross.rowwise() += pool.scaled_.colwise().squaredNorm();
+  cross = Matern(cross.array(), pool.signal_).matrix();
+  const Eigen::VectorXf mean = cross.transpose() * alpha_.cast<float>();
+  lower_.triangularView<Eigen::Lower>().solveInPlace(cross);
+  pool.whitened_.topRows(n) = cross;
+  pool.variance_ = (pool.signal_ - cross.colwise().squaredNorm().array()).max(1e-7F).matrix();
+  for (Eigen::Index i = 0; i < count; ++i) {
+    pool.prediction_.mean.push_back(static_cast<float>(mean(i) * scale_ + mean_));
+    pool.prediction_.deviation.push_back(std::sqrt(pool.variance_(i)) * pool.scale_);
+  }
+  return pool;
+}
+
+void PoolPosterior::Assume(size_t row) {
+  if (known_ >= whitened_.rows()) return;  // more than was announced: the rest of the batch is a little less spread
+  const auto at = static_cast<Eigen::Index>(row);
+  const Eigen::VectorXf point = scaled_.col(at);
+  const Eigen::ArrayXf squared = (scaled_.colwise() - point).colwise().squaredNorm().transpose().array();
+  const Eigen::VectorXf prior = Matern(squared, signal_).matrix();
+  const Eigen::VectorXf covariance = prior - whitened_.topRows(known_).transpose() * whitened_.topRows(known_).col(at);
+  const Eigen::VectorXf added = covariance / std::sqrt(variance_(at) + noise_);
+  whitened_.row(known_++) = added.transpose();
+  variance_ = (variance_.array() - added.array().square()).max(1e-7F).matrix();
+  for (Eigen::Index i = 0; i < variance_.size(); ++i) prediction_.deviation[static_cast<size_t>(i)] = std::sqrt(variance_(i)) * scale_;
+}
+
+Result<Prediction> GaussianProcess::Predict(const Rows& rows) const {
+  Result<PoolPosterior> pool = Pool(rows, 0);
+  if (!pool) return pool.error();
+  return pool->prediction();
+}
+
+}  // namespace lathe

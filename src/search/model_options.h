@@ -1,0 +1,34 @@
+// ModelOptions: what can be switched in the model strategy, so that a replay can say what each ingredient brings.
+#pragma once
+
+#include "core/result.h"
+#include "search/strategy.h"
+
+namespace lathe {
+
+// As StrategyContext::options: "NAME": "VALUE".
+struct ModelOptions {
+  std::string surrogate = "mix";  // surrogate: "boosted" (XGBoost alone), "gp" (Gaussian process alone), "mix" (the mean of both)
+  std::string objective = "reg";  // objective of the boosters: "reg" (squared error), "rank" (pairwise ranking)
+  int members = 3;                // boosters in the ensemble
+  int rounds = 50;                // of each booster
+  int depth = 6;
+  double learning_rate = 0.2;
+  std::string acquisition = "ei";  // "ei" (expected improvement), "ucb" (mean + kappa * deviation), "mean" (no uncertainty)
+  double kappa = 1.0;
+  double epsilon = 0.03;  // share of proposals that are drawn at random
+  int start = 0;          // size of the covering start; 0: by the number of parameters and the budget
+  int spread = 8;         // candidates each point of the start is the most distant of; 1: a random start
+  bool pairs = true;      // features: products and ratios of pairs of parameters
+  bool alignment = true;  // features: how often two divides a number
+  bool logs = true;
+  bool manifest = true;    // features: the manifest's
+  bool diversity = true;   // a batch spreads itself
+  bool neighbours = true;  // candidates: neighbours of the best, local search on the acquisition
+  bool validity = true;    // learns which configs fail
+  int pool = 400;          // random candidates scored a time
+
+  static Result<ModelOptions> Parse(const StrategyOptions& options);
+};
+
+}  // namespace lathe

@@ -1,0 +1,204 @@
+#include "search/model_strategy.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "search/acquisition.h"
+#include "search/candidate_pool.h"
+
+namespace lathe {
+namespace {
+
+constexpr size_t kBreeders = 20;  // best points whose offspring are candidates
+constexpr size_t kLocal = 5;      // best points whose neighbours are all candidates
+constexpr size_t kClimbers = 6;   // candidates from which the climb starts
+constexpr int kClimbs = 3;        // steps of it
+constexpr size_t kFewestWorking = 4;
+
+CostModelOptions ModelOf(const ModelOptions& options) {
+  CostModelOptions model;
+  model.encoder = {.logs = options.logs, .alignment = options.alignment, .pairs = options.pairs, .manifest = options.manifest};
+  model.boosted = options.surrogate != "gp";
+  model.gaussian = options.surrogate != "boosted";
+  model.validity = options.validity;
+  model.ensemble.members = static_cast<size_t>(options.members);
+  BoosterOptions& booster = model.ensemble.booster;
+  booster.objective = options.objective == "rank" ? "rank:pairwise" : "reg:squarederror";
+  booster.rounds = options.rounds;
+  booster.depth = options.depth;
+  booster.learning_rate = options.learning_rate;
+  return model;
+}
+
+size_t StartSize(const ModelOptions& options, const Space& space, size_t budget) {
+  if (options.start > 0) return static_cast<size_t>(options.start);
+  const size_t wanted = 2 * space.parameters().size() + 2;
+  return std::clamp<size_t>(std::min(wanted, budget / 5), 6, 24);
+}
+
+}  // namespace
+
+ModelStrategy::ModelStrategy(const StrategyContext& context, const ModelOptions& options)
+    : space_(*context.space),
+      options_(options),
+      unseen_(*context.space),
+      random_(context.seed),
+      model_(*context.space, context.features, ModelOf(options)),
+      start_size_(StartSize(options, *context.space, context.budget)) {
+  met_.columns = model_.encoder().base_columns();
+}
+
+void ModelStrategy::Take(const Point& point) {
+  if (!unseen_.MarkSeen(point)) return;
+  std::vector<float> row(met_.columns);
+  model_.encoder().EncodeBase(point, row.data());
+  met_.Append(row);
+}
+
+std::optional<Point> ModelStrategy::Spread() {
+  std::optional<Point> farthest;
+  float distance = -1;
+  std::vector<float> row(met_.columns);
+  for (int i = 0; i < options_.spread; ++i) {
+    std::optional<Point> point = unseen_.Draw(random_);
+    if (!point) break;
+    model_.encoder().EncodeBase(*point, row.data());
+    float nearest = std::numeric_limits<float>::max();
+    for (size_t other = 0; other < met_.count(); ++other) {
+      float squared = 0;
+      for (size_t c = 0; c < met_.columns; ++c) squared += (row[c] - met_.row(other)[c]) * (row[c] - met_.row(other)[c]);
+      nearest = std::min(nearest, squared);
+    }
+    if (nearest > distance) {
+      distance = nearest;
+      farthest = std::move(point);
+    }
+  }
+  return farthest;
+}
+
+void ModelStrategy::Fill(CandidatePool& pool) {
+  pool.AddRandom(static_cast<size_t>(options_.pool), random_);
+  if (!options_.neighbours) return;
+  std::vector<Point> parents;
+  for (const Known& known : best_) parents.push_back(known.point);
+  for (size_t i = 0; i < std::min(kLocal, parents.size()); ++i) pool.AddNeighbours(parents[i]);
+  pool.AddOffspring(parents, static_cast<size_t>(options_.pool) / 2, random_);
+}
+
+double ModelStrategy::Promise(const Scores& scores, size_t row) const {
+  const double mean = scores.mean[row], deviation = scores.deviation[row];
+  double promise = 0;
+  if (options_.acquisition == "ei") return ExpectedImprovement(mean, deviation, model_.best_target()) * scores.valid[row];
+  promise = mean + (options_.acquisition == "ucb" ? options_.kappa * deviation : 0.0);
+  return promise + std::log(std::max(1e-6F, scores.valid[row]));
+}
+
+std::vector<Point> ModelStrategy::ByModel(size_t count) {
+  if (stale_) {
+    if (Status status = model_.Refit(random_()); !status) return {};
+    stale_ = false;
+  }
+  CandidatePool pool(space_, unseen_);
+  Fill(pool);
+  const std::vector<Point> flying(in_flight_.begin(), in_flight_.end());
+  // The climb: neighbours of the most promising join the pool, a few times over.
+  size_t scored = 0;
+  std::vector<std::pair<double, size_t>> ranking;  // promise, place in the pool
+  for (int climb = 0; options_.neighbours && climb < kClimbs && scored < pool.points().size(); ++climb) {
+    const std::vector<Point> fresh(pool.points().begin() + static_cast<std::ptrdiff_t>(scored), pool.points().end());
+    Result<Scores> scores = model_.Score(fresh, 0);
+    if (!scores) return {};
+    for (size_t i = 0; i < fresh.size(); ++i) ranking.emplace_back(Promise(*scores, i), scored + i);
+    scored = pool.points().size();
+    const size_t top = std::min(kClimbers, ranking.size());
+    std::partial_sort(ranking.begin(), ranking.begin() + static_cast<std::ptrdiff_t>(top), ranking.end(), std::greater<>());
+    for (size_t i = 0; i < top; ++i) pool.AddNeighbours(Point(pool.points()[ranking[i].second]));
+  }
+
+  // The final round knows what is in flight, and spreads the batch.
+  constexpr size_t kFinal = 400;
+  std::vector<Point> points = flying;
+  if (scored < pool.points().size()) {
+    const std::vector<Point> fresh(pool.points().begin() + static_cast<std::ptrdiff_t>(scored), pool.points().end());
+    Result<Scores> scores = model_.Score(fresh, 0);
+    if (!scores) return {};
+    for (size_t i = 0; i < fresh.size(); ++i) ranking.emplace_back(Promise(*scores, i), scored + i);
+  }
+  const size_t kept = std::min(kFinal, ranking.size());
+  std::partial_sort(ranking.begin(), ranking.begin() + static_cast<std::ptrdiff_t>(kept), ranking.end(), std::greater<>());
+  for (size_t i = 0; i < kept; ++i) points.push_back(pool.points()[ranking[i].second]);
+  if (kept == 0) return {};
+  const size_t assumed = options_.diversity ? flying.size() + count : 0;
+  Result<Scores> scores = model_.Score(points, assumed);
+  if (!scores) return {};
+  if (options_.diversity) {
+    for (size_t i = 0; i < flying.size(); ++i) scores->Assume(i);
+  }
+  std::vector<Point> picked;
+  std::vector<bool> taken(points.size(), false);
+  while (picked.size() < count) {
+    size_t best = points.size();
+    double promise = -std::numeric_limits<double>::infinity();
+    for (size_t i = flying.size(); i < points.size(); ++i) {
+      if (taken[i]) continue;
+      const double own = Promise(*scores, i);
+      if (best == points.size() || own > promise) {
+        promise = own;
+        best = i;
+      }
+    }
+    if (best == points.size()) break;
+    taken[best] = true;
+    picked.push_back(points[best]);
+    if (options_.diversity && picked.size() < count) scores->Assume(best);
+  }
+  return picked;
+}
+
+std::vector<Point> ModelStrategy::Propose(size_t count) {
+  std::vector<Point> points;
+  const auto propose = [&](const Point& point) {
+    Take(point);
+    in_flight_.insert(point);
+    points.push_back(point);
+  };
+  std::uniform_real_distribution<double> uniform(0, 1);
+  size_t by_model = 0;
+  while (points.size() + by_model < count) {
+    const bool starting = unseen_.seen() + by_model < start_size_ || model_.worked() < kFewestWorking;
+    if (!starting && uniform(random_) >= options_.epsilon) {
+      ++by_model;
+      continue;
+    }
+    const std::optional<Point> point = starting ? Spread() : unseen_.Draw(random_);
+    if (!point) break;
+    propose(*point);
+  }
+  if (by_model > 0) {
+    for (const Point& point : ByModel(by_model)) propose(point);
+    while (points.size() < count) {  // the pool ran dry: near the end of the space
+      const std::optional<Point> point = unseen_.Draw(random_);
+      if (!point) break;
+      propose(*point);
+    }
+  }
+  return points;
+}
+
+void ModelStrategy::Observe(const std::vector<Observation>& observations) {
+  for (const Observation& observation : observations) {
+    Take(observation.point);
+    in_flight_.erase(observation.point);
+    model_.Add(observation.point, observation.ok, observation.objective);
+    stale_ = true;
+    if (!observation.ok || !std::isfinite(observation.objective)) continue;
+    const auto at = std::upper_bound(best_.begin(), best_.end(), observation.objective,
+                                     [](double objective, const Known& known) { return objective < known.objective; });
+    best_.insert(at, {observation.point, observation.objective});
+    if (best_.size() > kBreeders) best_.pop_back();
+  }
+}
+
+}  // namespace lathe

@@ -1,0 +1,54 @@
+// ModelStrategy: asks a cost model which unseen points promise most, measures those, learns, and asks again.
+//
+// 1. A start that covers the space: each point the most distant of a few random ones (Mitchell's best candidate, 1991), because a plain
+// maximin design
+//    sits in the corners, where kernels are worst.
+// 2. Then, for each batch: refit (only when something new was observed); candidates from random points, neighbours and offspring of the
+// best, and
+//    a climb on the acquisition through valid neighbours; picks by acquisition, each shrinking the doubt around it, points in flight first.
+// A share epsilon is drawn at random: it costs little and bounds the damage of a model that is sure and wrong.
+// Until enough has worked to fit a model, points are drawn as in the start.
+#pragma once
+
+#include <random>
+
+#include "costmodel/cost_model.h"
+#include "search/model_options.h"
+#include "search/strategy.h"
+#include "search/unseen_points.h"
+
+namespace lathe {
+
+class CandidatePool;
+
+class ModelStrategy : public Strategy {
+ public:
+  ModelStrategy(const StrategyContext& context, const ModelOptions& options);
+
+  std::vector<Point> Propose(size_t count) override;
+  void Observe(const std::vector<Observation>& observations) override;
+
+ private:
+  struct Known {
+    Point point;
+    double objective = 0;
+  };
+  std::optional<Point> Spread();             // the next point of the start
+  std::vector<Point> ByModel(size_t count);  // empty when the model could not be asked
+  void Fill(CandidatePool& pool);            // candidates before the climb
+  double Promise(const Scores& scores, size_t row) const;
+  void Take(const Point& point);  // marks it proposed
+
+  const Space& space_;
+  ModelOptions options_;
+  UnseenPoints unseen_;
+  std::mt19937_64 random_;
+  CostModel model_;
+  size_t start_size_;
+  bool stale_ = true;        // observed something since the last refit
+  std::vector<Known> best_;  // best first, as many as breed
+  PointSet in_flight_;
+  Rows met_;  // base features of all proposed or observed: distances of the start
+};
+
+}  // namespace lathe

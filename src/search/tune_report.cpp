@@ -1,0 +1,64 @@
+#include "search/tune_report.h"
+
+namespace lathe {
+namespace {
+
+nlohmann::json TunedJson(const std::optional<TunedConfig>& tuned) {
+  if (!tuned) return nullptr;
+  return {{"template", tuned->template_name},
+          {"template_hash", tuned->template_hash},
+          {"config", ToJson(tuned->config)},
+          {"objective", tuned->objective},
+          {"samples", tuned->samples.size()}};
+}
+
+double Share(double part, double whole) { return whole > 0 ? part / whole : 0; }
+
+}  // namespace
+
+std::optional<double> TaskReport::SpeedUp() const {
+  if (!untuned || !best || best->objective <= 0) return std::nullopt;
+  return untuned->objective / best->objective;
+}
+
+nlohmann::json ToJson(const TaskReport& report) {
+  nlohmann::json json = ToJson(report.workload);
+  json["key"] = report.workload.Key();
+  json["label"] = report.label;
+  json["weight"] = report.weight;
+  json["untuned"] = TunedJson(report.untuned);
+  json["best"] = TunedJson(report.best);
+  json["speed_up"] = report.SpeedUp() ? nlohmann::json(*report.SpeedUp()) : nlohmann::json(nullptr);
+  json["trials"] = report.trials;
+  json["from_history"] = report.from_history;
+  json["failures"] = report.failures;
+  json["ties"] = report.ties;
+  json["ended"] = report.ended;
+  json["seconds"] = report.seconds;
+  return json;
+}
+
+nlohmann::json ToJson(const TuneReport& report) {
+  nlohmann::json tasks = nlohmann::json::array();
+  for (const TaskReport& task : report.tasks) tasks.push_back(ToJson(task));
+  const TuneOverhead& overhead = report.overhead;
+  return {{"run", report.run_id},
+          {"state", report.state},
+          {"tasks", tasks},
+          {"seconds", report.seconds},
+          {"build_seconds", report.build_seconds},
+          {"device_seconds", report.device_seconds},
+          {"device_busy_share", Share(report.device_seconds, report.seconds)},
+          {"measurements", report.measurements},
+          {"lost", report.lost},
+          {"overhead",
+           {{"propose_s", overhead.propose},
+            {"observe_s", overhead.observe},
+            {"journal_s", overhead.journal},
+            {"submit_s", overhead.submit},
+            {"progress_s", overhead.progress},
+            {"waiting_s", overhead.waiting},
+            {"own_share", Share(overhead.Own(), report.seconds)}}}};
+}
+
+}  // namespace lathe

@@ -1,0 +1,59 @@
+// TuneReport: what a run of the tuner found, and what it spent.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/candidate.h"
+#include "core/measurement.h"
+
+namespace lathe {
+
+struct TunedConfig {
+  std::string template_name, template_hash;
+  Config config;
+  double objective = 0;         // seconds, unless the run had another objective
+  std::vector<double> samples;  // seconds, all of them, finals included
+};
+
+struct TaskReport {
+  Workload workload;
+  std::string label;
+  double weight = 1;
+  std::optional<TunedConfig> untuned;  // the first valid config, always measured first; absent when it failed
+  std::optional<TunedConfig> best;     // absent when nothing worked
+  size_t trials = 0;                   // distinct candidates, those of the history included
+  size_t from_history = 0;
+  std::map<std::string, size_t> failures;  // by status
+  size_t ties = 0;                         // other finalists that cannot be told from the winner
+  std::string ended;                       // "budget", "exhausted", "time", "stopped"
+  double seconds = 0;                      // from its first submission to its last measurement, other tasks interleaved
+
+  // Times the untuned one; nullopt unless both are known.
+  std::optional<double> SpeedUp() const;
+};
+
+// Where the driver's own thread spent its time, in seconds. Waiting is the only part in which nothing of ours runs.
+struct TuneOverhead {
+  double propose = 0, observe = 0, journal = 0, submit = 0, progress = 0, waiting = 0;
+  double Own() const { return propose + observe + journal + submit + progress; }
+};
+
+struct TuneReport {
+  std::string run_id, state;  // "finished", "stopped"
+  std::vector<TaskReport> tasks;
+  double seconds = 0;         // wall time
+  double build_seconds = 0;   // compilers' time, added up; builds run side by side
+  double device_seconds = 0;  // how long the device was held, added up
+  size_t measurements = 0;    // made in this run, finals included
+  size_t lost = 0;            // answered board_lost and submitted again
+  TuneOverhead overhead;
+};
+
+nlohmann::json ToJson(const TaskReport& report);
+nlohmann::json ToJson(const TuneReport& report);
+
+}  // namespace lathe
