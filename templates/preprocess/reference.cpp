@@ -1,0 +1,32 @@
+// preprocess: output plane c at (y, x) is (v - MEANc)*SCALEc, v the frame's channel there, or PAD_VALUE in the bars.
+//   input: [n, H, W, 3]   output: [n, 3, OH, OW]; the frame is shown at rows TOP .. TOP + RH and columns LEFT .. LEFT + RW
+
+// Where pixel `x` of an axis of `in` pixels shown as `out` lies.
+double Coordinate(int64_t x, int64_t in, int64_t out) {
+  if (COORDINATE_MODE == COORDINATE_MODE_ALIGN_CORNERS) return out > 1 ? double(x * (in - 1)) / double(out - 1) : 0.0;
+  if (COORDINATE_MODE == COORDINATE_MODE_ASYMMETRIC) return double(x * in) / double(out);
+  return double((2 * x + 1) * in - out) / double(2 * out);
+}
+
+int64_t Clamp(int64_t i, int64_t extent) { return i < 0 ? 0 : i >= extent ? extent - 1 : i; }
+
+double Bilinear(const uint8_t* frame, int64_t channel, double y, double x) {
+  const auto pixel = [&](int64_t row, int64_t column) { return double(frame[(Clamp(row, H) * W + Clamp(column, W)) * 3 + channel]); };
+  const int64_t top = int64_t(floor(y)), left = int64_t(floor(x));
+  const double fy = y - double(top), fx = x - double(left);
+  return (1 - fy) * ((1 - fx) * pixel(top, left) + fx * pixel(top, left + 1)) +
+         fy * ((1 - fx) * pixel(top + 1, left) + fx * pixel(top + 1, left + 1));
+}
+
+void run(const uint8_t* input, float* output, int64_t n, const Context&) {
+  const double mean[3] = {double(MEAN0), double(MEAN1), double(MEAN2)}, scale[3] = {double(SCALE0), double(SCALE1), double(SCALE2)};
+  for (int64_t image = 0; image < n; ++image)
+    for (int64_t plane = 0; plane < 3; ++plane)
+      for (int64_t y = 0; y < OH; ++y)
+        for (int64_t x = 0; x < OW; ++x) {
+          double value = PAD_VALUE;
+          if (y >= TOP && y < TOP + RH && x >= LEFT && x < LEFT + RW)
+            value = Bilinear(input + image * H * W * 3, SWAP ? 2 - plane : plane, Coordinate(y - TOP, H, RH), Coordinate(x - LEFT, W, RW));
+          output[((image * 3 + plane) * OH + y) * OW + x] = float((value - mean[plane]) * scale[plane]);
+        }
+}
