@@ -16,30 +16,13 @@
 #include <map>
 #include <memory>
 
+#include "measure/descriptor.h"
+
 extern char** environ;
 
 namespace lathe {
 namespace {
 using Clock = std::chrono::steady_clock;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  ~Descriptor() { Close(); }
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  int get() const { return fd_; }
-  void Close() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_;
-};
 
 // The first and the last of a stream that may be endless.
 class Excerpt {
@@ -175,6 +158,12 @@ SubprocessResult::End Await(const SubprocessOptions& options, pid_t pid, int out
   }
 }
 
+// What was killed may take a moment to go, and what still runs would disturb the next one. A zombie that nobody collects is not waited for forever.
+void AwaitEndOfGroup(pid_t group) {
+  constexpr int kMostTries = 250;
+  for (int i = 0; i < kMostTries && ::kill(-group, SIGKILL) == 0; ++i) ::usleep(2000);
+}
+
 double Seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); }
 
 }  // namespace
@@ -193,6 +182,7 @@ Result<SubprocessResult> RunSubprocess(const SubprocessOptions& options) {
   rusage usage = {};
   while (::wait4(started->pid, &status, 0, &usage) < 0 && errno == EINTR) {
   }
+  AwaitEndOfGroup(started->pid);
   result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   result.cpu_seconds = Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
   result.peak_kilobytes = usage.ru_maxrss;
@@ -208,18 +198,35 @@ std::string SignalName(int number) {
   return name != nullptr ? std::string("SIG") + name : fmt::format("signal {}", number);
 }
 
-int KillProcessesIn(const std::filesystem::path& directory) {
+namespace {
+
+int KillOnceIn(const std::string& directory) {
   int killed = 0;
   std::error_code failure;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", failure)) {
     const pid_t pid = static_cast<pid_t>(std::atoi(entry.path().filename().c_str()));
     if (pid <= 0 || pid == ::getpid()) continue;
-    std::error_code unreadable;
+    std::error_code unreadable;  // zombies stand nowhere
     const std::string stands = std::filesystem::read_symlink(entry.path() / "cwd", unreadable).string();
-    if (unreadable || stands.rfind(directory.string(), 0) != 0) continue;
+    if (unreadable || stands.rfind(directory, 0) != 0) continue;
     if (::kill(pid, SIGKILL) == 0) ++killed;
   }
   return killed;
+}
+
+}  // namespace
+
+int KillProcessesIn(const std::filesystem::path& directory) {
+  // Again until none is found: one may have been forking, and what was killed may take a moment to go.
+  constexpr int kMostTries = 100;
+  int most = 0;
+  for (int i = 0; i < kMostTries; ++i) {
+    const int killed = KillOnceIn(directory.string());
+    most = std::max(most, killed);
+    if (killed == 0) break;
+    ::usleep(2000);
+  }
+  return most;
 }
 
 }  // namespace lathe

@@ -152,8 +152,8 @@ Result<WorkerRun> WorkerRun::Prepare(const JobSpec& spec, const std::filesystem:
   if (!results) return results.error();
   run.results_ = std::move(*results);
 
-  run.artifact_fd_ = ::open(artifact.c_str(), O_RDONLY | O_CLOEXEC);
-  if (run.artifact_fd_ < 0)
+  run.artifact_ = Descriptor(::open(artifact.c_str(), O_RDONLY | O_CLOEXEC));
+  if (run.artifact_.get() < 0)
     return Error{errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
                  fmt::format("open artifact '{}': {}", artifact.string(), std::strerror(errno))};
   Result<ScratchDir> directory = scratch.NewDir("run");
@@ -169,17 +169,13 @@ Result<WorkerRun> WorkerRun::Prepare(const JobSpec& spec, const std::filesystem:
   return run;
 }
 
-WorkerRun::~WorkerRun() {
-  if (artifact_fd_ >= 0) ::close(artifact_fd_);
-}
-
 void WorkerRun::Run(const CancelToken* cancel) {
   SubprocessOptions options;
   options.argv = {program_.string()};
   options.files = {{job_file_.fd(), worker::kJobFd},
                    {data_->inputs.fd() >= 0 ? data_->inputs.fd() : job_file_.fd(), worker::kInputsFd},
                    {results_.fd(), worker::kResultsFd},
-                   {artifact_fd_, worker::kArtifactFd}};
+                   {artifact_.get(), worker::kArtifactFd}};
   options.directory = directory_->path();
   options.environment = {"TMPDIR=" + directory_->path().string()};
   options.deadline = timeout_;

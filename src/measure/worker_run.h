@@ -16,6 +16,7 @@
 #include "core/measurement.h"
 #include "core/result.h"
 #include "measure/backend.h"
+#include "measure/descriptor.h"
 #include "measure/reference_data.h"
 #include "measure/sampling.h"
 #include "measure/scratch.h"
@@ -56,7 +57,6 @@ class WorkerRun {
                                    uint64_t seed = 0);
   WorkerRun(WorkerRun&&) noexcept = default;
   WorkerRun& operator=(WorkerRun&&) = delete;
-  ~WorkerRun();
 
   void SetBestSeconds(double seconds) { job_->sampling.best_seconds = seconds; }
   // Once. Afterwards no process of it is left, and no file.
@@ -79,7 +79,7 @@ class WorkerRun {
   std::shared_ptr<const ReferenceData> data_;
   SharedMemory job_file_, results_;
   std::optional<ScratchDir> directory_;
-  int artifact_fd_ = -1;
+  Descriptor artifact_;
   std::filesystem::path program_;
   std::chrono::milliseconds timeout_{0};
   std::optional<Result<SubprocessResult>> ended_;

@@ -16,6 +16,7 @@ namespace lathe::worker {
 namespace {
 
 constexpr unsigned char kGuard = 0xC5;
+constexpr size_t kNoMansLand = 256 * 1024;  // on either side; address space only
 
 size_t PageBytes() {
   static const size_t bytes = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
@@ -26,10 +27,9 @@ size_t RoundUp(size_t value, size_t to) { return (value + to - 1) / to * to; }
 }  // namespace
 
 bool GuardedBuffer::Reserve(size_t pages_bytes) {
-  const size_t page = PageBytes();
-  void* all = ::mmap(nullptr, pages_bytes + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* all = ::mmap(nullptr, pages_bytes + 2 * kNoMansLand, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (all == MAP_FAILED) return false;
-  base_ = static_cast<unsigned char*>(all) + page;
+  base_ = static_cast<unsigned char*>(all) + kNoMansLand;
   end_ = base_ + pages_bytes;
   return true;
 }
@@ -107,7 +107,7 @@ GuardedBuffer::BrokenGuardBytes(int64_t* first) const {
 bool GuardedBuffer::Covers(const void* address, int64_t* offset) const {
   if (base_ == nullptr) return false;
   const auto* at = static_cast<const unsigned char*>(address);
-  if (at < base_ - PageBytes() || at >= end_ + PageBytes()) return false;
+  if (at < base_ - kNoMansLand || at >= end_ + kNoMansLand) return false;
   *offset = at - data_;
   return true;
 }

@@ -1,6 +1,6 @@
 // GuardedBuffer: memory for one tensor between zones that are watched.
 //
-//     inaccessible page | guard zone | data, 64-byte aligned | guard zone | inaccessible page
+//     inaccessible pages | guard zone | data, 64-byte aligned | guard zone | inaccessible pages
 //
 // A store into a guard zone is found by comparing afterwards, one further out stops at once with a fault. Tensors start at different places
 // within their pages, so that kernels do not all meet the same accidental cache-set conflicts that equal addresses modulo 4096 bring.
