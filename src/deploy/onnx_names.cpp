@@ -55,6 +55,7 @@ Result<Finding> Names::OfTensor(const std::string& tensor, int value, const std:
   const Known& known = graph_value.known;
   const std::string called = fmt::format("{} ('{}')", tensor, graph_value.name);
   if (what == "constant") return Finding{graph_value.constant ? 1.0 : 0.0, ""};
+  if (what.starts_with("dtype.is.")) return Finding{ElementName(known.type) == what.substr(9) ? 1.0 : 0.0, ""};
   if (what.starts_with("value.")) {
     const std::optional<size_t> index = Index(what.substr(6));
     if (!index) return Bad(fmt::format("'{}.{}' does not name an element", tensor, what));
@@ -77,7 +78,8 @@ Result<Finding> Names::OfTensor(const std::string& tensor, int value, const std:
   }
   const std::optional<size_t> index = Index(what);
   if (!index)
-    return Bad(fmt::format("'{}.{}' means nothing; there are .0, .1, …, .rank, .count, .given, .constant, .value.0", tensor, what));
+    return Bad(
+        fmt::format("'{}.{}' means nothing; there are .0, .1, …, .rank, .count, .given, .constant, .dtype.is.f32, .value.0", tensor, what));
   if (*index >= known.shape->size())
     return Bad(fmt::format("{} has {} dimensions, so no dimension {}", called, known.shape->size(), *index));
   const Dim& dim = (*known.shape)[*index];
