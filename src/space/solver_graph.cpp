@@ -21,11 +21,15 @@ void ForLanes(Lanes a, Lanes b, double* out, size_t count, F f) {
 bool IsList(Op op) { return op >= Op::kAdd && op <= Op::kOr; }
 bool IsTruth(Op op) { return op == Op::kAnd || op == Op::kOr || op == Op::kNot || (op >= Op::kLess && op <= Op::kNotEqual); }
 
-// Ascending, each once; what is not a number last, once.
+// Ascending, each once; -0 is not 0 (divide by it and see); what is not a number last, once.
 void SortUnique(std::vector<double>& values) {
-  std::sort(values.begin(), values.end(), [](double a, double b) { return std::isnan(b) ? !std::isnan(a) : a < b; });
-  values.erase(std::unique(values.begin(), values.end(), [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }),
-               values.end());
+  const auto less = [](double a, double b) {
+    if (std::isnan(a) || std::isnan(b)) return !std::isnan(a) && std::isnan(b);
+    return a < b || (a == b && std::signbit(a) && !std::signbit(b));
+  };
+  const auto equal = [&](double a, double b) { return !less(a, b) && !less(b, a); };
+  std::sort(values.begin(), values.end(), less);
+  values.erase(std::unique(values.begin(), values.end(), equal), values.end());
 }
 
 // Every result of `op` over two sets of values; empty when there are too many pairs.
@@ -40,8 +44,6 @@ std::vector<double> Combine(Op op, const Function& function, const std::vector<d
 }
 
 }  // namespace
-
-bool Holds(double value) { return std::isfinite(value) && value != 0; }
 
 void Evaluate(Op op, const Function& function, Lanes a, Lanes b, Lanes c, double* out, size_t count) {
   switch (op) {
@@ -103,7 +105,7 @@ NodeId Graph::Intern(Node node) {
 
 NodeId Graph::Constant(double value) {
   Node node;
-  node.constant = value + 0.0;  // one zero, not two
+  node.constant = value;
   return Intern(std::move(node));
 }
 
@@ -126,6 +128,20 @@ bool Graph::CombinesInAnyOrder(Op op, const std::vector<NodeId>& operands) const
   return largest < kExactInteger;
 }
 
+std::vector<NodeId> Graph::FoldConstants(Op op, std::vector<NodeId> list) {
+  std::sort(list.begin(), list.end());
+  const auto variable = [&](NodeId id) { return nodes_[id].op != Op::kConstant; };
+  const auto constants = std::stable_partition(list.begin(), list.end(), variable);
+  if (list.end() - constants > 1) {
+    double folded = nodes_[*constants].constant;
+    for (auto other = constants + 1; other != list.end(); ++other) Evaluate(op, {}, {&folded}, {&nodes_[*other].constant}, {}, &folded, 1);
+    list.erase(constants, list.end());
+    list.push_back(Constant(folded));
+  }
+  std::sort(list.begin(), list.end());
+  return list;
+}
+
 NodeId Graph::MakeLogical(Op op, const std::vector<NodeId>& operands) {
   const bool decides = op == Op::kOr;  // the truth value that settles the whole list
   Node node;
@@ -145,7 +161,8 @@ NodeId Graph::MakeLogical(Op op, const std::vector<NodeId>& operands) {
   std::sort(node.operands.begin(), node.operands.end());
   node.operands.erase(std::unique(node.operands.begin(), node.operands.end()), node.operands.end());
   if (node.operands.empty()) return Constant(decides ? 0 : 1);
-  if (node.operands.size() == 1) {
+  const auto constant = [&](NodeId id) { return nodes_[id].op == Op::kConstant; };
+  if (node.operands.size() == 1 || std::all_of(node.operands.begin(), node.operands.end(), constant)) {
     const NodeId only = node.operands.front();
     // What is not finite stays, for Holds() to refuse when this is a constraint of its own.
     return IsTruth(nodes_[only].op) || nodes_[only].op == Op::kConstant ? only : Make(Op::kNotEqual, {only, Constant(0)});
@@ -178,9 +195,9 @@ NodeId Graph::Make(Op op, std::vector<NodeId> operands, const Function& function
         flat.push_back(id);
       }
     }
-    std::sort(flat.begin(), flat.end());
     node.any_order = CombinesInAnyOrder(op, flat);
-    if (node.any_order) operands = std::move(flat);
+    if (node.any_order) operands = FoldConstants(op, std::move(flat));
+    if (operands.size() == 1) return operands[0];
   }
   node.operands = std::move(operands);
   const NodeId made = Intern(std::move(node));

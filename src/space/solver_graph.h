@@ -54,7 +54,7 @@ struct Lanes {
 void Evaluate(Op op, const Function& function, Lanes a, Lanes b, Lanes c, double* out, size_t count);
 
 // Truth of a constraint: finite and not zero. Dividing by zero makes a constraint false, never true.
-bool Holds(double value);
+inline bool Holds(double value) { return value - value == 0 && value != 0; }
 
 using NodeId = uint32_t;
 
@@ -90,6 +90,8 @@ class Graph {
  private:
   using Key = std::tuple<Op, uint64_t, void*, std::vector<NodeId>>;
   NodeId Intern(Node node);
+  // The same list, ascending, with one constant at most.
+  std::vector<NodeId> FoldConstants(Op op, std::vector<NodeId> list);
   NodeId MakeLogical(Op op, const std::vector<NodeId>& operands);
   bool CombinesInAnyOrder(Op op, const std::vector<NodeId>& operands) const;
   void Analyse(Node& node) const;

@@ -88,7 +88,7 @@ class Parser {
                    fmt::format("constraint '{}…': longer than {} characters", text_.substr(0, 60), kMaximumLength)};
     const NodeId node = Ternary();
     SkipSpace();
-    if (failure_.empty() && at_ < text_.size()) Fail(fmt::format("did not expect '{}'", text_.substr(at_)));
+    if (failure_.empty() && at_ < text_.size()) Unexpected();
     if (failure_.empty()) return node;
     return Error{ErrorCode::kInvalidInput, fmt::format("constraint '{}': {} (at character {})", text_, failure_, failed_at_)};
   }
@@ -101,6 +101,10 @@ class Parser {
     }
     at_ = text_.size();
     return graph_.Constant(0);
+  }
+
+  NodeId Unexpected() {
+    return Fail(text_[at_] == '=' ? "'=' alone assigns; '==' compares" : fmt::format("did not expect '{}'", text_.substr(at_)));
   }
 
   void SkipSpace() {
@@ -178,7 +182,7 @@ class Parser {
     const char c = text_[at_];
     if (IsDigit(c) || (c == '.' && at_ + 1 < text_.size() && IsDigit(text_[at_ + 1]))) return Number();
     if (IsNameStart(c)) return Name();
-    return Fail(c == '=' ? "'=' alone assigns; '==' compares" : fmt::format("did not expect '{}'", c));
+    return Unexpected();
   }
 
   NodeId Number() {

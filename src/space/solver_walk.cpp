@@ -14,10 +14,12 @@ constexpr double kExact = 9007199254740992.0;  // 2^53
 }  // namespace
 
 uint64_t StateTable::Hash(const double* state) const {
-  uint64_t hash = 0x9E3779B97F4A7C15u;
+  uint64_t hash = 0;
   for (size_t i = 0; i < width_; ++i) {
-    hash = (hash ^ std::bit_cast<uint64_t>(state[i])) * 0xD6E8FEB86659FD93u;
-    hash ^= hash >> 32;
+    hash += std::bit_cast<uint64_t>(state[i]);
+    hash ^= hash >> 32;  // a small integer is all in a double's upper bits
+    hash *= 0x9E3779B97F4A7C15u;
+    hash ^= hash >> 29;
   }
   return hash;
 }
@@ -127,8 +129,7 @@ std::vector<Walk::Irrelevance> Walk::FindIrrelevance(const Program& program, int
 
 void Walk::Next(size_t level, const double* state, const Scratch& scratch, size_t value, double* next) const {
   const Level& at = levels_[level];
-  for (size_t i = 0; i < at.next.size(); ++i)
-    next[i] = at.lanes.Read(at.next[i], state, scratch, value) + 0.0;  // one zero, not two: states are compared by their bits
+  for (size_t i = 0; i < at.next.size(); ++i) next[i] = at.lanes.Read(at.next[i], state, scratch, value);
   for (const Irrelevance& irrelevance : at.irrelevant)
     if (std::all_of(irrelevance.guards.begin(), irrelevance.guards.end(), [&](uint32_t guard) { return next[guard] != 0; }))
       next[irrelevance.index] = 0;
