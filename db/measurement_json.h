@@ -22,7 +22,8 @@ Result<Measurement> MeasurementFromJson(const nlohmann::ordered_json& json);
 // The same checks on one that did not come from JSON.
 Status CheckMeasurement(const Measurement& measurement);
 
-// 32 hexadecimal digits over run, target and content (MeasurementToJson). A re-read or merged copy has the same, so nothing is stored twice.
+// 32 hexadecimal digits over run, target and content (MeasurementToJson). A re-read or merged copy has the same, so nothing is stored
+// twice.
 std::string MeasurementUid(const nlohmann::ordered_json& measurement, const std::string& run_id, const std::string& target_hash);
 
 // One line; never throws on odd bytes.

@@ -62,6 +62,12 @@ Result<int64_t> RecordWriter::AddRun(const RunRecord& run, const Target& target)
   return Require("SELECT id FROM runs WHERE uid = ?", run.id, "run");
 }
 
+Result<bool> RecordWriter::HasRun(const std::string& run_id) {
+  Result<int64_t> id = Require("SELECT id FROM runs WHERE uid = ?", run_id, "run");
+  if (!id && id.error().code != ErrorCode::kNotFound) return id.error();
+  return static_cast<bool>(id);
+}
+
 Result<bool> RecordWriter::AddMeasurement(const Measurement& m, const std::string& run_id, const std::string& target_hash) {
   if (Status sound = CheckMeasurement(m); !sound) return sound.error().In("store a measurement of " + m.candidate.Key());
   const nlohmann::ordered_json json = MeasurementToJson(m);

@@ -19,6 +19,8 @@ class RecordWriter {
   Result<int64_t> AddTarget(const Target& target);
   Result<int64_t> AddRun(const RunRecord& run, const Target& target);  // a run known already is left as it is
 
+  Result<bool> HasRun(const std::string& run_id);
+
   // True when it was new. The run must have been added.
   Result<bool> AddMeasurement(const Measurement& measurement, const std::string& run_id, const std::string& target_hash);
 
