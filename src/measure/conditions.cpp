@@ -67,7 +67,8 @@ void Describe(const Conditions& before, const Conditions& after, std::map<std::s
   both("load", before.load, after.load);
   both("mhz", before.mhz, after.mhz);
   both("temperature_c", before.temperature_c, after.temperature_c);
-  if (before.throttle_count >= 0 && after.throttle_count > before.throttle_count) into["throttled"] = fmt::format("{:.0f}", after.throttle_count - before.throttle_count);
+  if (before.throttle_count >= 0 && after.throttle_count > before.throttle_count)
+    into["throttled"] = fmt::format("{:.0f}", after.throttle_count - before.throttle_count);
   if (before.steal_seconds >= 0 && after.steal_seconds > before.steal_seconds)
     into["steal_ms"] = fmt::format("{:.0f}", 1000 * (after.steal_seconds - before.steal_seconds));
 }

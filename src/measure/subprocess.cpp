@@ -158,7 +158,8 @@ SubprocessResult::End Await(const SubprocessOptions& options, pid_t pid, int out
   }
 }
 
-// What was killed may take a moment to go, and what still runs would disturb the next one. A zombie that nobody collects is not waited for forever.
+// What was killed may take a moment to go, and what still runs would disturb the next one. A zombie that nobody collects is not waited for
+// forever.
 void AwaitEndOfGroup(pid_t group) {
   constexpr int kMostTries = 250;
   for (int i = 0; i < kMostTries && ::kill(-group, SIGKILL) == 0; ++i) ::usleep(2000);

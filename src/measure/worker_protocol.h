@@ -98,7 +98,8 @@ enum SandboxFlags : uint32_t {
   kNetworkNamespace = 4,
   kOtherUser = 8,
   kPinned = 16,
-  kAddressSpaceLimit = 32
+  kAddressSpaceLimit = 32,
+  kPriority = 64
 };
 
 struct ResultHeader {

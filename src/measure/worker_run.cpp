@@ -311,6 +311,7 @@ void WorkerRun::Judge(Measurement& measurement) const {
   auto& conditions = measurement.conditions;
   conditions["sandbox"] = SandboxText(header_.sandbox);
   conditions["pinned"] = std::to_string((header_.sandbox & worker::kPinned) != 0 ? 1 : 0);
+  conditions["raised_priority"] = std::to_string((header_.sandbox & worker::kPriority) != 0 ? 1 : 0);
   if (measurement.status != MeasureStatus::kOk) return;
 
   measurement.status = Verify(measurement);

@@ -81,8 +81,12 @@ TEST_F(Faults, AWrongElementIsNamedWithBothValues) {
 }
 TEST_F(Faults, ANanIsAWrongResult) { ExpectStatus("not_a_number", MeasureStatus::kWrongResult, "output[1,999] is nan"); }
 TEST_F(Faults, AnElementNeverWrittenIsAWrongResult) { ExpectStatus("forgets_last", MeasureStatus::kWrongResult, "output[1,999]"); }
-TEST_F(Faults, ResultsThatTurnWrongAreCaught) { ExpectStatus("wrong_later", MeasureStatus::kWrongResult, "right at first, wrong in the last run"); }
-TEST_F(Faults, AKernelThatWorksOnlyOnceIsCaught) { ExpectStatus("works_once", MeasureStatus::kWrongResult, "right at first, wrong in the last run"); }
+TEST_F(Faults, ResultsThatTurnWrongAreCaught) {
+  ExpectStatus("wrong_later", MeasureStatus::kWrongResult, "right at first, wrong in the last run");
+}
+TEST_F(Faults, AKernelThatWorksOnlyOnceIsCaught) {
+  ExpectStatus("works_once", MeasureStatus::kWrongResult, "right at first, wrong in the last run");
+}
 
 TEST_F(Faults, AWriteJustPastTheOutputIsAWrongResult) {
   ExpectStatus("write_after", MeasureStatus::kWrongResult, "outside tensor 'output', the first 0 bytes past its end");
