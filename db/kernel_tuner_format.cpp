@@ -154,7 +154,9 @@ std::string Closed(std::string text, bool& lost_an_entry) {
     while (!open.empty() && (std::isspace(static_cast<unsigned char>(open.back())) != 0 || open.back() == ',')) open.pop_back();
     return open + "}}";
   };
-  if (const std::string whole = closed(text); Json::accept(whole)) return whole;
+  const std::string whole_entries = closed(text);
+  for (const size_t brackets : {2, 1})
+    if (const std::string whole = whole_entries.substr(0, whole_entries.size() - 2 + brackets); Json::accept(whole)) return whole;
   // The last entry is half written: back to the end of the one before, or to an empty cache.
   lost_an_entry = true;
   if (const size_t end = text.rfind("},"); end != std::string::npos)

@@ -14,15 +14,32 @@ void RowConditions::And(const std::string& condition, const std::vector<std::str
   texts.insert(texts.end(), values.begin(), values.end());
 }
 
-void AndCurrent(RowConditions& conditions, const std::vector<TemplateVersion>& current) {
+namespace {
+
+// "(operator, name, source_hash) IN …", false of everything when `current` is empty.
+RowConditions IsCurrent(const std::vector<TemplateVersion>& current) {
+  RowConditions is;
+  if (current.empty()) return {"0", {}};
   std::string list;
-  std::vector<std::string> values;
   for (const TemplateVersion& version : current) {
     list += list.empty() ? "(?, ?, ?)" : ", (?, ?, ?)";
-    values.insert(values.end(), {version.operator_name, version.template_name, version.template_hash});
+    is.texts.insert(is.texts.end(), {version.operator_name, version.template_name, version.template_hash});
   }
-  const std::string which = current.empty() ? "0" : fmt::format("(operator, name, source_hash) IN (VALUES {})", list);
-  conditions.And("m.template_id IN (SELECT id FROM templates WHERE " + which + ")", values);
+  is.sql = fmt::format("(operator, name, source_hash) IN (VALUES {})", list);
+  return is;
+}
+
+}  // namespace
+
+void AndCurrent(RowConditions& conditions, const std::vector<TemplateVersion>& current) {
+  const RowConditions is = IsCurrent(current);
+  conditions.And(fmt::format("m.template_id IN (SELECT id FROM templates WHERE {})", is.sql), is.texts);
+}
+
+RowConditions HistoryConditions(const std::vector<TemplateVersion>& current) {
+  RowConditions is = IsCurrent(current);
+  is.sql = fmt::format("NOT ({})", is.sql);
+  return is;
 }
 
 RowConditions ConditionsOf(const LogFilter& filter) {

@@ -20,6 +20,8 @@ struct RowConditions {
 RowConditions ConditionsOf(const LogFilter& filter);
 // The template versions of `current`, as a condition.
 void AndCurrent(RowConditions& conditions, const std::vector<TemplateVersion>& current);
+// Conditions on `templates t` instead: the versions that are not in `current`.
+RowConditions HistoryConditions(const std::vector<TemplateVersion>& current);
 
 Result<sqlite::Statement> PrepareWith(sqlite::Database& database, const std::string& sql, const std::vector<std::string>& texts);
 

@@ -101,15 +101,17 @@ Result<BestAnswer> TuningLog::Best(const BestQuery& query, size_t count) {
         if (!rows) return rows.error();
         for (LoggedMeasurement& row : *rows) found.best.push_back({std::move(row), match});
         if (!query.current) continue;
-        RowConditions all = ConditionsOf({.template_name = query.template_name, .run_id = query.run_id});
-        RowConditions known;
-        AndCurrent(known, *query.current);
-        all.And("NOT (" + known.sql + ")", known.texts);
-        Result<std::vector<int64_t>> history =
-            ReadIds(database_,
-                    fmt::format("SELECT count(*) FROM measurements m WHERE m.workload_id = {} AND m.target_id = {} AND {}", workload,
-                                target, all.sql),
-                    all.texts);
+        // By template version, so that only what is history is counted.
+        const RowConditions old = HistoryConditions(*query.current);
+        const RowConditions also = ConditionsOf({.template_name = query.template_name, .run_id = query.run_id});
+        std::vector<std::string> texts = also.texts;
+        texts.insert(texts.end(), old.texts.begin(), old.texts.end());
+        Result<std::vector<int64_t>> history = ReadIds(
+            database_,
+            fmt::format("SELECT ifnull(sum((SELECT count(*) FROM measurements m WHERE m.workload_id = {} AND m.template_id = t.id AND "
+                        "m.target_id = {} AND {})), 0) FROM templates t WHERE {}",
+                        workload, target, also.sql, old.sql),
+            texts);
         if (!history) return history.error();
         found.history_rows += history->front();
       }
