@@ -3,17 +3,17 @@
 // A tile is TILE_Y rows of TILE_X output pixels for one vector of channels. The pixels of its input window are loaded once each and added
 // to every output that they meet; all of that is written out, so which input meets which weight is decided by the compiler.
 //
-// Nothing is copied. Rows outside the image are skipped by a test per row and tile. Columns outside concern the first and the last tile of a row,
-// for which the column is a compile-time constant and the test vanishes, and tiles between them only where the padding is wider than a tile.
-// Where the channels do not fill the last vector, it is moved back to end with the channels: some are computed twice.
+// Nothing is copied. Rows outside the image are skipped by a test per row and tile. Columns outside concern the first and the last tile of
+// a row, for which the column is a compile-time constant and the test vanishes, and tiles between them only where the padding is wider than
+// a tile. Where the channels do not fill the last vector, it is moved back to end with the channels: some are computed twice.
 
 typedef Vec<float, LANES> Lane;
 
 constexpr int64_t kVectors = CeilDiv(C, LANES);
-constexpr int kPanel = (R * S + 1) * LANES;                   // bias, then weights of one vector of channels
+constexpr int kPanel = (R * S + 1) * LANES;  // bias, then weights of one vector of channels
 constexpr int kTilesX = int(CeilDiv(OW, TILE_X));
-constexpr int kLastX = (kTilesX - 1) * TILE_X;                // the last tile of a row,
-constexpr int kLastWidth = OW - kLastX;                       // and its width
+constexpr int kLastX = (kTilesX - 1) * TILE_X;  // the last tile of a row,
+constexpr int kLastWidth = OW - kLastX;         // and its width
 constexpr int kBlocksY = int(CeilDiv(OH, TILE_Y));
 
 LATHE_INLINE int64_t ChannelOf(int64_t vector) { return Min<int64_t>(vector * LANES, C - LANES); }
@@ -103,8 +103,7 @@ LATHE_INLINE void TileRows(const float* image, const float* weight, float* out, 
 #pragma GCC unroll 1
     for (int64_t v = 0; v < kVectors; ++v)
 #pragma GCC unroll 1
-      for (int tile = 0; tile < kTilesX; ++tile)
-        AnyTile<TY>(image + ChannelOf(v), weight + v * kPanel, out + ChannelOf(v), y, tile);
+      for (int tile = 0; tile < kTilesX; ++tile) AnyTile<TY>(image + ChannelOf(v), weight + v * kPanel, out + ChannelOf(v), y, tile);
   }
 }
 

@@ -2,8 +2,8 @@
 //
 // A tile is TILE_Y rows of TILE_X output pixels times TILE_K vectors of output channels, held in registers over the whole sum (or over
 // BLOCK_C input channels of it). Each step of the sum loads TILE_K vectors of packed weights and meets them with one broadcast input value
-// per pixel: TILE_Y*TILE_X*TILE_K FMAs for TILE_Y*TILE_X + TILE_K loads. Strides are compile-time constants, so every pixel of a tile is one
-// address plus an offset.
+// per pixel: TILE_Y*TILE_X*TILE_K FMAs for TILE_Y*TILE_X + TILE_K loads. Strides are compile-time constants, so every pixel of a tile is
+// one address plus an offset.
 //
 //   for each block of output rows (BLOCKS of them an image), copied with its padding into the workspace where there is padding
 //     for each block of output channels; for each block of BLOCK_C input channels
@@ -17,12 +17,12 @@
 
 typedef Vec<float, LANES> Lane;
 
-constexpr int kBlockK = TILE_K * LANES;                      // output channels of a tile
-constexpr int kBlocksK = int(CeilDiv(KG, kBlockK));          // in a group
-constexpr int kRaggedK = KG % kBlockK;                       // channels in a group's last block; 0: it is full
-constexpr int kBlockC = BLOCK_C == 0 ? CG : BLOCK_C;         // divides CG
+constexpr int kBlockK = TILE_K * LANES;               // output channels of a tile
+constexpr int kBlocksK = int(CeilDiv(KG, kBlockK));   // in a group
+constexpr int kRaggedK = KG % kBlockK;                // channels in a group's last block; 0: it is full
+constexpr int kBlockC = BLOCK_C == 0 ? CG : BLOCK_C;  // divides CG
 constexpr int kBlocksC = CG / kBlockC;
-constexpr int kUnroll = UNROLL;                              // a pragma does not see macros
+constexpr int kUnroll = UNROLL;                                  // a pragma does not see macros
 constexpr int64_t kPanel = (int64_t(R) * S * CG + 1) * kBlockK;  // packed weights of one block of output channels
 
 constexpr bool kFlat = POINTWISE;

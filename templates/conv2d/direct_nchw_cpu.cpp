@@ -11,18 +11,18 @@
 
 typedef Vec<float, LANES> Lane;
 
-constexpr int kUnroll = UNROLL;                                   // a pragma does not see macros
-constexpr int kBlocksK = int(CeilDiv(KG, TILE_K));                // tiles of output channels in a group
-constexpr int kRaggedK = KG % TILE_K;                             // channels in a group's last tile; 0: it is full
-constexpr int kBlockC = BLOCK_C == 0 ? CG : BLOCK_C;              // divides CG
+constexpr int kUnroll = UNROLL;                       // a pragma does not see macros
+constexpr int kBlocksK = int(CeilDiv(KG, TILE_K));    // tiles of output channels in a group
+constexpr int kRaggedK = KG % TILE_K;                 // channels in a group's last tile; 0: it is full
+constexpr int kBlockC = BLOCK_C == 0 ? CG : BLOCK_C;  // divides CG
 constexpr int kBlocksC = CG / kBlockC;
-constexpr int64_t kPanel = (int64_t(R) * S * CG + 1) * TILE_K;    // packed weights of one tile of output channels
+constexpr int64_t kPanel = (int64_t(R) * S * CG + 1) * TILE_K;  // packed weights of one tile of output channels
 
 constexpr bool kFlat = POINTWISE;
 constexpr int64_t kRows = kFlat ? 1 : OH;
 constexpr int64_t kColumns = kFlat ? int64_t(OH) * OW : OW;
-constexpr int64_t kVectors = CeilDiv(kColumns, LANES);            // in a row
-constexpr bool kShort = kColumns < LANES;                         // a row does not fill a vector
+constexpr int64_t kVectors = CeilDiv(kColumns, LANES);                // in a row
+constexpr bool kShort = kColumns < LANES;                             // a row does not fill a vector
 constexpr int64_t kShift = kShort ? 0 : kVectors * LANES - kColumns;  // how far the last vector moves back
 // A block is so many tiles high, or long where the image is one row.
 constexpr int64_t kTiles = kFlat ? CeilDiv(kVectors, TILE_V) : CeilDiv(OH, TILE_Y);
@@ -33,10 +33,10 @@ constexpr int64_t kBlockVectors = kFlat ? kBlockTiles * TILE_V : kVectors;
 
 constexpr bool kCopied = PADDED || STRIDE_W > 1 || kShort;
 constexpr int kPhases = S == 1 ? 1 : STRIDE_W;
-constexpr int kRowStep = R == 1 ? STRIDE_H : 1;                   // only rows that some window touches are copied
+constexpr int kRowStep = R == 1 ? STRIDE_H : 1;  // only rows that some window touches are copied
 constexpr int64_t kWindowRows = (kBlockRows - 1) * STRIDE_H / kRowStep + (R - 1) * DILATION_H + 1;
 constexpr int64_t kPhaseColumns = (kShort ? LANES : kColumns) + (S - 1) * DILATION_W / STRIDE_W;
-constexpr int64_t kStepY = kCopied ? kPhases * kPhaseColumns : W;  // from a row to the next
+constexpr int64_t kStepY = kCopied ? kPhases * kPhaseColumns : W;                         // from a row to the next
 constexpr int64_t kStepOut = kCopied ? STRIDE_H / kRowStep * kStepY : STRIDE_H * kStepY;  // from an output row's input to the next one's
 constexpr int64_t kStepC = kCopied ? kWindowRows * kStepY : int64_t(H) * W;
 constexpr int64_t kWindowFloats = kCopied ? CeilDiv(C * kStepC, 16) * 16 : 0;

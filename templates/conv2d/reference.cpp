@@ -1,5 +1,5 @@
-// output[n, y, x, k] = act(bias[k] + sum over r, s, c of input[n, y*STRIDE_H + r*DILATION_H - PAD_TOP, x*STRIDE_W + s*DILATION_W - PAD_LEFT, c] * weight[k, r, s, c])
-// where c runs over the channels of k's group and pixels outside the image are zero.
+// output[n, y, x, k] = act(bias[k] + sum over r, s, c of input[n, y*STRIDE_H + r*DILATION_H - PAD_TOP, x*STRIDE_W + s*DILATION_W -
+// PAD_LEFT, c] * weight[k, r, s, c]) where c runs over the channels of k's group and pixels outside the image are zero.
 //
 // Sums are kept in double for a few pixels and a few output channels at a time, and a piece of the weights is turned so that the output
 // channels lie side by side: the innermost loop then is vector code, because this also has to run once on real layers of 80 GFLOP.
