@@ -21,8 +21,28 @@ void ForLanes(Lanes a, Lanes b, double* out, size_t count, F f) {
 bool IsList(Op op) { return op >= Op::kAdd && op <= Op::kOr; }
 bool IsTruth(Op op) { return op == Op::kAnd || op == Op::kOr || op == Op::kNot || (op >= Op::kLess && op <= Op::kNotEqual); }
 
+// For many integers close together, as most spaces have: marks each, instead of sorting. False when they are not like that.
+bool MarkUnique(std::vector<double>& values) {
+  constexpr double kSpan = 65536;
+  if (values.size() < 64) return false;
+  double low = values[0], high = values[0];
+  for (double value : values) {
+    if (!(std::abs(value) < kExactInteger) || value != std::floor(value) || (value == 0 && std::signbit(value))) return false;
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  if (high - low >= kSpan) return false;
+  std::vector<bool> present(static_cast<size_t>(high - low) + 1, false);
+  for (double value : values) present[static_cast<size_t>(value - low)] = true;
+  values.clear();
+  for (size_t i = 0; i < present.size(); ++i)
+    if (present[i]) values.push_back(low + static_cast<double>(i));
+  return true;
+}
+
 // Ascending, each once; -0 is not 0 (divide by it and see); what is not a number last, once.
 void SortUnique(std::vector<double>& values) {
+  if (MarkUnique(values)) return;
   const auto less = [](double a, double b) {
     if (std::isnan(a) || std::isnan(b)) return !std::isnan(a) && std::isnan(b);
     return a < b || (a == b && std::signbit(a) && !std::signbit(b));

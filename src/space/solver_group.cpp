@@ -7,10 +7,11 @@
 namespace lathe::solver {
 namespace {
 
-constexpr uint64_t kFirstAttempt = uint64_t{1} << 20;   // partial assignments before another order is tried; some 20 ms
-constexpr uint64_t kSampleQuickly = uint64_t{1} << 22;  // before rejection is tried
-constexpr uint64_t kSampleSlowly = uint64_t{1} << 28;   // after rejection found nothing
-constexpr int kRejections = 1 << 16;
+constexpr uint64_t kFirstAttempt = uint64_t{1} << 20;    // partial assignments before another order is tried; some 50 ms
+constexpr uint64_t kCountedQuickly = uint64_t{1} << 18;  // some 10 ms: such a group is always sampled by count
+constexpr uint64_t kCountedSlowly = uint64_t{1} << 25;   // some seconds, once; only where rejection does not work
+constexpr int kTrialRejections = 1 << 12;                // one hit in so many: rejection works
+constexpr int kRejections = 1 << 20;                     // a sample then practically never fails: (1 - 2^-12)^(2^20)
 
 }  // namespace
 
@@ -43,17 +44,41 @@ std::optional<double> Group::Count(uint64_t limit, uint64_t& visits) {
   }
   if (!count_ && used < limit) count_ = counted_->Count(limit - used, used);
   visits += used;
+  visits_ += used;
   if (!count_) failed_limit_ = limit;
   return count_;
 }
 
-bool Group::Sample(std::mt19937_64& random, std::vector<uint16_t>& choice) {
+Group::Sampling Group::DecideSampling() {
   uint64_t visits = 0;
-  if (!Count(kSampleQuickly, visits)) {
-    if (SampleByRejection(random, choice)) return true;
-    if (!Count(kSampleSlowly, visits)) return SampleByDescent(random, choice);
+  const auto by_count = [&] { return *count_ == 0 ? Sampling::kEmpty : Sampling::kByCount; };
+  if (Count(kCountedQuickly, visits) && visits_ <= kCountedQuickly) return by_count();
+  std::mt19937_64 own(1);  // leaves the caller's sequence alone
+  std::vector<uint16_t> ignored;
+  if (SampleByRejection(own, kTrialRejections, ignored)) return Sampling::kByRejection;
+  if (Count(kCountedSlowly, visits) && visits_ <= kCountedSlowly) return by_count();
+  return Sampling::kByDescent;
+}
+
+bool Group::Sample(std::mt19937_64& random, std::vector<uint16_t>& choice) {
+  if (sampling_ == Sampling::kUndecided) sampling_ = DecideSampling();
+  switch (sampling_) {
+    case Sampling::kUndecided:
+    case Sampling::kEmpty:
+      return false;
+    case Sampling::kByCount:
+      SampleByCount(random, choice);
+      return true;
+    case Sampling::kByRejection:
+      if (SampleByRejection(random, kRejections, choice)) return true;
+      break;
+    case Sampling::kByDescent:
+      break;
   }
-  if (*count_ == 0) return false;
+  return SampleByDescent(random, choice);
+}
+
+void Group::SampleByCount(std::mt19937_64& random, std::vector<uint16_t>& choice) {
   std::vector<uint16_t> in_walk_order;
   counted_->Sample(random, in_walk_order);
   choice.resize(parameters_.size());
@@ -61,15 +86,14 @@ bool Group::Sample(std::mt19937_64& random, std::vector<uint16_t>& choice) {
     const auto place = std::lower_bound(parameters_.begin(), parameters_.end(), counted_->order()[level]) - parameters_.begin();
     choice[static_cast<size_t>(place)] = in_walk_order[level];
   }
-  return true;
 }
 
-bool Group::SampleByRejection(std::mt19937_64& random, std::vector<uint16_t>& choice) {
+bool Group::SampleByRejection(std::mt19937_64& random, int attempts, std::vector<uint16_t>& choice) {
   Walk& walk = Listed();
   choice.resize(parameters_.size());
   std::vector<double> state, next;
   Walk::Scratch scratch;
-  for (int attempt = 0; attempt < kRejections; ++attempt) {
+  for (int attempt = 0; attempt < attempts; ++attempt) {
     state.clear();
     size_t level = 0;
     for (; level < walk.levels(); ++level) {
