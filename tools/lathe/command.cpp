@@ -1,0 +1,47 @@
+#include "tools/lathe/command.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+namespace lathe {
+
+int Fail(const Error& error) {
+  fmt::print(stderr, "lathe: {}\n", error.message);
+  switch (error.code) {
+    case ErrorCode::kInvalidInput:
+    case ErrorCode::kIncompatible:
+      return kExitInvalidInput;
+    case ErrorCode::kNotFound:
+      return kExitNotFound;
+    case ErrorCode::kCancelled:
+      return kExitStopped;
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kResourceExhausted:
+    case ErrorCode::kInternal:
+      return kExitFailed;
+  }
+  return kExitFailed;
+}
+
+void PrintJson(const nlohmann::json& json) { fmt::print("{}\n", json.dump(2)); }
+void PrintJson(const nlohmann::ordered_json& json) { fmt::print("{}\n", json.dump(2)); }
+
+Result<TemplateLibrary> LoadTemplates(const CommonOptions& common) {
+  return TemplateLibrary::Load(common.templates.empty() ? TemplateLibrary::DefaultDir() : std::filesystem::path(common.templates));
+}
+
+Result<double> ParseDuration(const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  const std::string unit = end;
+  const double factor = unit.empty() || unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : 0;
+  if (end == text.c_str() || factor == 0 || !std::isfinite(number) || number <= 0)
+    return Error{ErrorCode::kInvalidInput, fmt::format("'{}' is not a duration; write 90s, 10m or 1.5h", text)};
+  return number * factor;
+}
+
+}  // namespace lathe

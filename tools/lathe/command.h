@@ -1,0 +1,55 @@
+// What every sub-command shares: the options all of them take, exit codes, and how an error reaches the user.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "core/result.h"
+#include "space/template_library.h"
+
+namespace lathe {
+
+// Documented in `lathe --help`.
+enum ExitCode {
+  kExitOk = 0,
+  kExitFailed = 1,        // the world failed: disk, compiler, board
+  kExitUsage = 2,         // the command line is wrong
+  kExitInvalidInput = 3,  // a file, manifest or workload is wrong
+  kExitNotFound = 4,      // nothing fits: no such template, no record, not tuned under --strict
+  kExitIncomplete = 5,    // done, but with findings: unknown nodes, failed checks
+  kExitStopped = 130,     // Ctrl-C; what was measured is in the log
+};
+
+struct CommonOptions {
+  std::string templates;  // empty: TemplateLibrary::DefaultDir()
+  bool json = false;
+};
+
+// A sub-command registers its flags and stores what to do; main runs the one that was chosen.
+using Action = std::function<int()>;
+using Register = void (*)(CLI::App& app, CommonOptions& common, Action& chosen);
+
+void RegisterTasks(CLI::App& app, CommonOptions& common, Action& chosen);
+void RegisterSpace(CLI::App& app, CommonOptions& common, Action& chosen);
+void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen);
+void RegisterLimits(CLI::App& app, CommonOptions& common, Action& chosen);
+void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen);
+void RegisterBuild(CLI::App& app, CommonOptions& common, Action& chosen);
+void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen);
+void RegisterReplay(CLI::App& app, CommonOptions& common, Action& chosen);
+void RegisterLog(CLI::App& app, CommonOptions& common, Action& chosen);
+
+// Prints "lathe: MESSAGE" to standard error; the exit code follows from the error's.
+int Fail(const Error& error);
+void PrintJson(const nlohmann::json& json);
+void PrintJson(const nlohmann::ordered_json& json);
+
+Result<TemplateLibrary> LoadTemplates(const CommonOptions& common);
+
+// "90", "90s", "10m", "1.5h": seconds.
+Result<double> ParseDuration(const std::string& text);
+
+}  // namespace lathe

@@ -1,0 +1,138 @@
+// lathe log: look after tuning logs: what is in them, merging, formats of others.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "db/exchange.h"
+#include "db/tuning_log.h"
+#include "tools/lathe/command.h"
+#include "tools/lathe/table.h"
+
+namespace lathe {
+namespace {
+
+struct LogFlags {
+  std::string log = "tuning.db", format;
+  std::vector<std::string> others;
+  LogFilter filter;
+  bool skip = false;
+};
+
+int RunSummary(const CommonOptions& common, const std::string& file) {
+  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(file, {.mode = TuningLogOptions::Mode::kReadOnly});
+  if (!log) return Fail(log.error());
+  Result<LogSummary> summary = (*log)->Summary();
+  if (!summary) return Fail(summary.error());
+  if (common.json) {
+    PrintJson(ToJson(*summary));
+    return kExitOk;
+  }
+  fmt::print(
+      "{}: schema {}, {:.1f} MB\n  {} measurements of {} workloads on {} targets, {} templates, {} configs\n  {} runs, {} unfinished\n",
+      summary->path, summary->schema, static_cast<double>(summary->bytes) / 1e6, summary->measurements, summary->workloads,
+      summary->targets, summary->templates, summary->configs, summary->runs, summary->unfinished_runs);
+  for (const auto& [status, count] : summary->by_status) fmt::print("  {:>8} {}\n", count, status);
+  if (summary->first_unix_ms && summary->last_unix_ms)
+    fmt::print("  from {} to {}\n", FormatTime(*summary->first_unix_ms), FormatTime(*summary->last_unix_ms));
+  return kExitOk;
+}
+
+int RunRuns(const CommonOptions& common, const std::string& file) {
+  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(file, {.mode = TuningLogOptions::Mode::kReadOnly});
+  if (!log) return Fail(log.error());
+  Result<std::vector<RunRecord>> runs = (*log)->Runs();
+  if (!runs) return Fail(runs.error());
+  if (common.json) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const RunRecord& run : *runs) list.push_back(ToJson(run));
+    PrintJson(nlohmann::ordered_json{{"runs", list}});
+    return kExitOk;
+  }
+  Table table({"run", "started", "state", "measured", "target", "command"});
+  for (const RunRecord& run : *runs)
+    table.Add({run.id, FormatTime(run.started_unix_ms), run.state, std::to_string(run.measurements), run.target_key, run.command});
+  fmt::print("{}", table.Text());
+  return kExitOk;
+}
+
+int RunMerge(const CommonOptions& common, const std::string& file, const std::vector<std::string>& others) {
+  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(file);
+  if (!log) return Fail(log.error());
+  for (const std::string& other : others) {
+    Result<MergeReport> report = (*log)->Merge(other);
+    if (!report) return Fail(report.error());
+    if (common.json)
+      PrintJson(ToJson(*report));
+    else
+      fmt::print("{}: {} measurements added, {} known already, {} runs added\n", other, report->added, report->duplicates,
+                 report->runs_added);
+  }
+  return kExitOk;
+}
+
+int RunExport(const CommonOptions& common, const LogFlags& flags) {
+  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log, {.mode = TuningLogOptions::Mode::kReadOnly});
+  if (!log) return Fail(log.error());
+  Result<int64_t> written = ExportFile(**log, flags.filter, *ParseLogFormat(flags.format), flags.others.front());
+  if (!written) return Fail(written.error());
+  if (common.json)
+    PrintJson(nlohmann::json{{"written", *written}});
+  else
+    fmt::print("{} measurements in {}\n", *written, flags.others.front());
+  return kExitOk;
+}
+
+int RunImport(const CommonOptions& common, const LogFlags& flags) {
+  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log);
+  if (!log) return Fail(log.error());
+  for (const std::string& file : flags.others) {
+    Result<ImportReport> report = ImportFile(**log, file, ParseLogFormat(flags.format), {flags.skip});
+    if (!report) return Fail(report.error());
+    if (common.json) {
+      PrintJson(ToJson(*report));
+      continue;
+    }
+    fmt::print("{}: {} measurements added, {} known already, {} lines skipped\n", file, report->added, report->duplicates, report->skipped);
+    for (const SkippedLine& line : report->first_skipped) fmt::print("  line {}: {}\n", line.line, line.reason);
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void RegisterLog(CLI::App& app, CommonOptions& common, Action& chosen) {
+  CLI::App* command = app.add_subcommand("log", "Look after tuning logs");
+  auto flags = std::make_shared<LogFlags>();
+  command->require_subcommand(1);
+  command->add_option("--log", flags->log, "Tuning log")->capture_default_str();
+  command->footer("Examples:\n  lathe log summary --log tuning.db\n  lathe log merge --log all.db board1.db board2.db");
+
+  command->add_subcommand("summary", "What is in it")->callback([&common, &chosen, flags] {
+    chosen = [&common, flags] { return RunSummary(common, flags->log); };
+  });
+  command->add_subcommand("runs", "Every run, newest first")->callback([&common, &chosen, flags] {
+    chosen = [&common, flags] { return RunRuns(common, flags->log); };
+  });
+  CLI::App* merge = command->add_subcommand("merge", "Take over what other logs have and this one lacks");
+  merge->add_option("other", flags->others, "Other logs; only read")->required();
+  const std::vector<std::string> formats = {"native", "autotvm", "kernel_tuner"};
+  CLI::App* exporting = command->add_subcommand("export", "Write measurements to a file");
+  exporting->add_option("file", flags->others, "Where to")->required()->expected(1);
+  exporting->add_option("--format", flags->format, "native loses nothing")->default_str("native")->check(CLI::IsMember(formats));
+  exporting->add_option("--operator", flags->filter.operator_name, "Only this operator");
+  exporting->add_option("--workload", flags->filter.workload_key, "Only this workload's key");
+  exporting->add_option("--target", flags->filter.target, "Only this target: its key or a beginning of it up to a slash");
+  exporting->add_option("--template", flags->filter.template_name, "Only this template");
+  exporting->callback([&common, &chosen, flags] {
+    if (flags->format.empty()) flags->format = "native";
+    chosen = [&common, flags] { return RunExport(common, *flags); };
+  });
+  CLI::App* importing = command->add_subcommand("import", "Take in files of ours, of AutoTVM or of Kernel Tuner");
+  importing->add_option("file", flags->others, "What to read")->required();
+  importing->add_option("--format", flags->format, "Recognised by the file's beginning unless given")->check(CLI::IsMember(formats));
+  importing->add_flag("--skip-malformed", flags->skip, "Leave out lines that cannot be read instead of importing nothing");
+  importing->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunImport(common, *flags); }; });
+  merge->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunMerge(common, flags->log, flags->others); }; });
+}
+
+}  // namespace lathe

@@ -1,0 +1,32 @@
+// What this target can do at most, as measured by the operators machine_fma and machine_copy and kept in the tuning log like anything else.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/result.h"
+#include "core/target.h"
+#include "db/tuning_log.h"
+#include "space/template_library.h"
+
+namespace lathe {
+
+struct MachineLimits {
+  double flops_per_second = 0;  // 0: not measured
+  double bytes_per_second = 0;
+};
+
+// The workloads that `lathe limits` tunes: one each, sized for the target.
+Result<std::vector<Workload>> LimitWorkloads(const TemplateLibrary& library, const Target& target);
+
+// The best ever measured on this target (any fingerprint); zeros where nothing was.
+Result<MachineLimits> LimitsFromLog(const TemplateLibrary& library, TuningLog& log, const std::string& target_key);
+
+// The roofline: no kernel beats max(flops / peak, bytes / bandwidth). `share` is that bound over the time, `limit` which of the two binds.
+struct ShareOfLimit {
+  double share = 0;
+  std::string limit;  // "FMA", "copy"
+};
+std::optional<ShareOfLimit> ShareOf(const MachineLimits& limits, const Operator& op, const Workload& workload, double seconds);
+
+}  // namespace lathe

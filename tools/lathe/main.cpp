@@ -1,0 +1,39 @@
+// lathe: tunes kernels, queries what was learned, generates the library a pipeline links. Thin: each sub-command stands in a file of its
+// own.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "tools/lathe/command.h"
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Lathe finds the fastest kernels for your board.\n\n"
+      "  lathe tasks  model.onnx                                  what there is to tune\n"
+      "  lathe tune   model.onnx --log tuning.db --time 10m       tune it on this machine\n"
+      "  lathe query  --log tuning.db --operator conv2d --best    what was learned\n"
+      "  lathe build  model.onnx --log tuning.db --out kernels/   the library for your pipeline"};
+  app.footer(
+      "Exit status: 0 done; 1 the world failed (disk, compiler, board); 2 wrong command line; 3 wrong input file;\n"
+      "4 nothing fits (no such name, no record, not tuned under --strict); 5 done with findings (unknown nodes, failed checks);\n"
+      "130 stopped by Ctrl-C (what was measured is in the log).");
+  app.set_version_flag("--version", "lathe 0.1.0");
+  app.require_subcommand(1);
+  app.fallthrough();
+
+  lathe::CommonOptions common;
+  app.add_option("--templates", common.templates, "Folder of operator folders (default: $LATHE_TEMPLATES, else the installed ones)");
+  app.add_flag("--json", common.json, "Print JSON for programs instead of tables for people");
+  lathe::Action chosen;
+  for (const lathe::Register add :
+       {lathe::RegisterTasks, lathe::RegisterSpace, lathe::RegisterTune, lathe::RegisterLimits, lathe::RegisterQuery, lathe::RegisterBuild,
+        lathe::RegisterCheck, lathe::RegisterReplay, lathe::RegisterLog})
+    add(app, common, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& failure) {
+    const int code = app.exit(failure);
+    return code == 0 ? lathe::kExitOk : lathe::kExitUsage;
+  }
+  return chosen();
+}

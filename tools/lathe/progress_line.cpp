@@ -1,0 +1,73 @@
+#include "tools/lathe/progress_line.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "tools/lathe/table.h"
+
+namespace lathe {
+namespace {
+
+constexpr auto kOnTerminal = std::chrono::milliseconds(200);
+constexpr auto kElsewhere = std::chrono::seconds(10);
+
+}  // namespace
+
+ProgressLine::ProgressLine() : terminal_(isatty(STDERR_FILENO) != 0) {}
+
+ProgressLine::~ProgressLine() { Clear(); }
+
+void ProgressLine::Clear() {
+  if (terminal_ && last_ != std::chrono::steady_clock::time_point{}) fmt::print(stderr, "\r\033[K");
+}
+
+std::string ProgressLine::Text(const TuneProgress& progress) {
+  size_t trials = 0, budget = 0, done = 0, gains = 0;
+  double log_gain = 0;
+  const TaskProgress* current = nullptr;
+  for (const TaskProgress& task : progress.tasks) {
+    trials += task.trials;
+    budget += task.budget;
+    done += task.done ? 1 : 0;
+    if (std::isfinite(task.best) && std::isfinite(task.untuned) && task.best > 0) log_gain += std::log(task.untuned / task.best), ++gains;
+    if (!task.done && (current == nullptr || task.trials > current->trials)) current = &task;
+  }
+  std::string text = fmt::format("{}/{} trials", trials, budget);
+  if (progress.tasks.size() > 1) text += fmt::format(", {}/{} tasks done", done, progress.tasks.size());
+  if (gains > 0) text += fmt::format(", {:.2f}x untuned", std::exp(log_gain / static_cast<double>(gains)));
+  if (current != nullptr && std::isfinite(current->best)) text += fmt::format(", best {}", FormatSeconds(current->best));
+  text += fmt::format(", {:.1f}/s", progress.per_second);
+  size_t failures = 0;
+  std::string kinds;
+  for (const auto& [status, count] : progress.failures) {
+    failures += count;
+    kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", count, status);
+  }
+  if (failures > 0) text += fmt::format(", failed: {}", kinds);
+  return text + fmt::format(", {} to go", FormatSpan(progress.eta_seconds));
+}
+
+void ProgressLine::OnProgress(const TuneProgress& progress) {
+  const auto now = std::chrono::steady_clock::now();
+  if (last_ != std::chrono::steady_clock::time_point{} &&
+      now - last_ < (terminal_ ? std::chrono::milliseconds(kOnTerminal) : std::chrono::milliseconds(kElsewhere)))
+    return;
+  last_ = now;
+  std::string text = Text(progress);
+  if (!terminal_) {
+    fmt::print(stderr, "{}\n", text);
+    return;
+  }
+  winsize size{};
+  const size_t columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79u;
+  if (text.size() > columns) text.resize(columns);
+  fmt::print(stderr, "\r{}\033[K", text);
+  std::fflush(stderr);
+}
+
+}  // namespace lathe

@@ -1,0 +1,144 @@
+// lathe query: what the tuning log knows.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tools/lathe/command.h"
+#include "tools/lathe/machine_limits.h"
+#include "tools/lathe/table.h"
+#include "tools/lathe/winners.h"
+
+namespace lathe {
+namespace {
+
+struct QueryFlags {
+  std::string log = "tuning.db", operator_name, workload, target, template_name, run;
+  bool best = false, failures = false, trace = false, all_versions = false;
+  size_t top = 0;
+};
+
+Result<LogFilter> FilterOf(const TemplateLibrary& library, const QueryFlags& flags) {
+  LogFilter filter;
+  filter.operator_name = flags.operator_name;
+  filter.target = flags.target;
+  filter.template_name = flags.template_name;
+  filter.run_id = flags.run;
+  if (!flags.workload.empty()) {
+    Result<Workload> workload = ParseWorkload(flags.workload);
+    if (!workload) return workload.error();
+    Result<const Operator*> op = library.FindOperator(workload->operator_name);
+    if (!op) return op.error();
+    workload = (*op)->Normalise(*std::move(workload));
+    if (!workload) return workload.error();
+    filter.workload_key = workload->Key();
+  }
+  if (!flags.all_versions) filter.current = CurrentVersions(library);
+  return filter;
+}
+
+int PrintRows(const CommonOptions& common, const TemplateLibrary& library, TuningLog& log, const std::vector<LoggedMeasurement>& rows) {
+  if (common.json) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const LoggedMeasurement& row : rows) list.push_back(ToJson(row));
+    PrintJson(nlohmann::ordered_json{{"measurements", list}});
+    return rows.empty() ? kExitNotFound : kExitOk;
+  }
+  Table table({"time", "rate", "of limit", "samples", "template", "config", "workload", "target", "measured"});
+  std::map<std::string, MachineLimits> limits;
+  for (const LoggedMeasurement& row : rows) {
+    const Candidate& candidate = row.measurement.candidate;
+    std::string rate = "-", of_limit = "-";
+    if (Result<const Operator*> op = library.FindOperator(candidate.workload.operator_name)) {
+      if (limits.count(row.target_key) == 0) {
+        Result<MachineLimits> known = LimitsFromLog(library, log, row.target_key);
+        if (!known) return Fail(known.error());
+        limits[row.target_key] = *known;
+      }
+      Result<double> flops = (*op)->Flops(candidate.workload), bytes = (*op)->Bytes(candidate.workload);
+      if (flops && *flops > 0)
+        rate = FormatRate(*flops / row.seconds, "FLOP");
+      else if (bytes)
+        rate = FormatRate(*bytes / row.seconds, "B");
+      if (const auto share = ShareOf(limits[row.target_key], **op, candidate.workload, row.seconds))
+        of_limit = fmt::format("{:.0f}% {}", 100 * share->share, share->limit);
+    }
+    table.Add({FormatSeconds(row.seconds), rate, of_limit, std::to_string(row.measurement.seconds.size()), candidate.template_name,
+               ToString(candidate.config), candidate.workload.Key(), row.target_key, FormatTime(row.measurement.finished_unix_ms)});
+  }
+  fmt::print("{}", table.Text());
+  if (rows.empty()) fmt::print(stderr, "lathe: '{}' holds nothing that fits\n", log.path().string());
+  return rows.empty() ? kExitNotFound : kExitOk;
+}
+
+int PrintFailures(const CommonOptions& common, const std::vector<FailureCount>& failures) {
+  if (common.json) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const FailureCount& failure : failures) list.push_back(ToJson(failure));
+    PrintJson(nlohmann::ordered_json{{"failures", list}});
+    return kExitOk;
+  }
+  Table table({"count", "status", "latest message"});
+  for (const FailureCount& failure : failures)
+    table.Add(
+        {std::to_string(failure.count), ToString(failure.status), failure.latest_message.substr(0, failure.latest_message.find('\n'))});
+  fmt::print("{}", table.Text());
+  return kExitOk;
+}
+
+int PrintTrace(const CommonOptions& common, const std::vector<TraceStep>& trace) {
+  if (common.json) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const TraceStep& step : trace) list.push_back(ToJson(step));
+    PrintJson(nlohmann::ordered_json{{"trace", list}});
+    return kExitOk;
+  }
+  Table table({"trial", "time", "best", "status", "template", "config"});
+  for (const TraceStep& step : trace)
+    table.Add({std::to_string(step.trial), FormatSeconds(step.seconds), FormatSeconds(step.best_seconds), ToString(step.status),
+               step.template_name, ToString(step.config)});
+  fmt::print("{}", table.Text());
+  return kExitOk;
+}
+
+int RunQuery(const CommonOptions& common, const QueryFlags& flags) {
+  Result<TemplateLibrary> library = LoadTemplates(common);
+  if (!library) return Fail(library.error());
+  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log, {.mode = TuningLogOptions::Mode::kReadOnly});
+  if (!log) return Fail(log.error());
+  Result<LogFilter> filter = FilterOf(*library, flags);
+  if (!filter) return Fail(filter.error());
+  if (flags.failures) {
+    Result<std::vector<FailureCount>> failures = (*log)->Failures(*filter);
+    return failures ? PrintFailures(common, *failures) : Fail(failures.error());
+  }
+  if (flags.trace) {
+    Result<std::vector<TraceStep>> trace = (*log)->Trace(*filter);
+    return trace ? PrintTrace(common, *trace) : Fail(trace.error());
+  }
+  Result<std::vector<LoggedMeasurement>> rows = flags.top > 0 ? (*log)->Top(*filter, flags.top) : (*log)->BestPerWorkload(*filter);
+  return rows ? PrintRows(common, *library, **log, *rows) : Fail(rows.error());
+}
+
+}  // namespace
+
+void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen) {
+  CLI::App* command = app.add_subcommand("query", "Ask the tuning log");
+  auto flags = std::make_shared<QueryFlags>();
+  command->add_option("--log", flags->log, "Tuning log")->capture_default_str();
+  auto* what = command->add_option_group("what", "one of these; --best unless given");
+  what->add_flag("--best", flags->best, "The best config of each workload on each target");
+  what->add_option("--top", flags->top, "The fastest N of what fits");
+  what->add_flag("--failures", flags->failures, "Failures by status, with the latest message of each");
+  what->add_flag("--trace", flags->trace, "Trial by trial, with the best so far");
+  what->require_option(0, 1);
+  command->add_option("--operator", flags->operator_name, "Only this operator");
+  command->add_option("--workload", flags->workload, "Only this workload: OPERATOR:attribute=value,…");
+  command->add_option("--target", flags->target, "Only this target: its key or a beginning of it up to a slash");
+  command->add_option("--template", flags->template_name, "Only this template");
+  command->add_option("--run", flags->run, "Only this run");
+  command->add_flag("--all-versions", flags->all_versions, "Count measurements of template versions that have changed since");
+  command->footer("Examples:\n  lathe query --log tuning.db --operator conv2d --best --json\n  lathe query --log tuning.db --failures");
+  command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunQuery(common, *flags); }; });
+}
+
+}  // namespace lathe

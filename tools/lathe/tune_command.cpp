@@ -1,0 +1,206 @@
+// lathe tune and lathe limits: run the tuner on a board.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "deploy/model_tasks.h"
+#include "measure/cpu_target.h"
+#include "search/strategy.h"
+#include "tools/lathe/command.h"
+#include "tools/lathe/machine_limits.h"
+#include "tools/lathe/table.h"
+#include "tools/lathe/tune_session.h"
+
+namespace lathe {
+namespace {
+
+struct TuneFlags {
+  std::string input;                   // a model or a file of workloads
+  std::vector<std::string> workloads;  // or given here
+  std::vector<std::string> shapes, operators;
+  std::string time;
+  SessionOptions session;
+};
+
+Result<std::vector<WeightedWorkload>> Wanted(const TemplateLibrary& library, const TuneFlags& flags) {
+  std::vector<WeightedWorkload> wanted;
+  for (const std::string& text : flags.workloads) {
+    Result<Workload> workload = ParseWorkload(text);
+    if (!workload) return workload.error();
+    Result<const Operator*> op = library.FindOperator(workload->operator_name);
+    if (!op) return op.error();
+    workload = (*op)->Normalise(*std::move(workload));
+    if (!workload) return workload.error();
+    wanted.push_back({*std::move(workload), 1});
+  }
+  if (flags.input.empty()) return wanted;
+  Result<ShapeOverrides> overrides = ParseShapeOverrides(flags.shapes);
+  if (!overrides) return overrides.error();
+  Result<ModelTasks> tasks = ReadTasks(flags.input, library, *overrides);
+  if (!tasks) return tasks.error();
+  for (const UnknownNode& node : tasks->unknown)
+    fmt::print(stderr, "lathe: {} node '{}' is left out: {}\n", node.op_type, node.name, node.reason);
+  for (const Task& task : tasks->tasks) {
+    const auto& only = flags.operators;
+    if (!only.empty() && std::find(only.begin(), only.end(), task.workload.operator_name) == only.end()) continue;
+    wanted.push_back({task.workload, static_cast<double>(task.count)});
+  }
+  return wanted;
+}
+
+// One row a task: untuned, tuned, how much faster, how near to what the machine can do.
+std::string ResultTable(const TemplateLibrary& library, const TuneReport& report, const MachineLimits& limits) {
+  Table table({"count", "untuned", "tuned", "gain", "of limit", "trials", "failed", "template", "workload"});
+  for (const TaskReport& task : report.tasks) {
+    const Operator& op = **library.FindOperator(task.workload.operator_name);
+    const std::optional<ShareOfLimit> share = task.best ? ShareOf(limits, op, task.workload, task.best->objective) : std::nullopt;
+    size_t failed = 0;
+    for (const auto& [status, count] : task.failures) failed += count;
+    table.Add({fmt::format("{:.0f}", task.weight), task.untuned ? FormatSeconds(task.untuned->objective) : "-",
+               task.best ? FormatSeconds(task.best->objective) : "-", task.SpeedUp() ? fmt::format("{:.2f}x", *task.SpeedUp()) : "-",
+               share ? fmt::format("{:.0f}% {}", 100 * share->share, share->limit) : "-", std::to_string(task.trials),
+               std::to_string(failed), task.best ? task.best->template_name : "-", task.workload.Key()});
+  }
+  return table.Text();
+}
+
+std::string Totals(const SessionResult& session) {
+  double untuned = 0, tuned = 0;
+  for (const TaskReport& task : session.report.tasks) {
+    if (!task.best) continue;
+    tuned += task.weight * task.best->objective;
+    untuned += task.weight * (task.untuned ? task.untuned->objective : task.best->objective);
+  }
+  const TuneReport& report = session.report;
+  std::string text;
+  if (tuned > 0)
+    text += fmt::format("all tasks, weighted by count: untuned {}, tuned {}, {:.2f}x\n", FormatSeconds(untuned), FormatSeconds(tuned),
+                        untuned / tuned);
+  const double wall = std::max(report.seconds, 1e-9);
+  return text +
+         fmt::format("{} measurements in {} on {}; device busy {:.0f}%, compilers {:.0f}% of {} builder(s), driver's own work {:.2f}%\n",
+                     report.measurements, FormatSpan(report.seconds), session.target.Key(), 100 * session.pipeline.measuring / wall,
+                     100 * session.pipeline.building / wall / std::max(1, session.pipeline.builders),
+                     std::max(1, session.pipeline.builders), 100 * report.overhead.Own() / wall);
+}
+
+nlohmann::json PipelineJson(const PipelineStats& stats) {
+  return {{"wall", stats.wall},         {"building", stats.building}, {"compiling", stats.compiling},     {"measuring", stats.measuring},
+          {"sampling", stats.sampling}, {"judging", stats.judging},   {"device_idle", stats.device_idle}, {"builders", stats.builders}};
+}
+
+Result<MachineLimits> LimitsOf(const TemplateLibrary& library, const SessionOptions& options, const Target& target) {
+  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(options.log, {.mode = TuningLogOptions::Mode::kReadOnly});
+  if (!log) return log.error();
+  return LimitsFromLog(library, **log, target.Key());
+}
+
+int Report(const CommonOptions& common, const TemplateLibrary& library, const SessionOptions& options, const SessionResult& session) {
+  Result<MachineLimits> limits = LimitsOf(library, options, session.target);
+  if (!limits) return Fail(limits.error());
+  if (common.json) {
+    nlohmann::json json = ToJson(session.report);
+    json["target"] = ToJson(session.target);
+    json["pipeline"] = PipelineJson(session.pipeline);
+    json["limits"] = {{"flops_per_second", limits->flops_per_second}, {"bytes_per_second", limits->bytes_per_second}};
+    PrintJson(json);
+  } else {
+    fmt::print("{}{}", ResultTable(library, session.report, *limits), Totals(session));
+    if (limits->flops_per_second == 0) fmt::print("`lathe limits --log {}` measures what this machine can do at most\n", options.log);
+  }
+  return session.report.state == "stopped" ? kExitStopped : kExitOk;
+}
+
+int RunTune(const CommonOptions& common, TuneFlags& flags) {
+  if (!flags.time.empty()) {
+    Result<double> seconds = ParseDuration(flags.time);
+    if (!seconds) return Fail(seconds.error());
+    flags.session.seconds = *seconds;
+  }
+  Result<TemplateLibrary> library = LoadTemplates(common);
+  if (!library) return Fail(library.error());
+  Result<std::vector<WeightedWorkload>> wanted = Wanted(*library, flags);
+  if (!wanted) return Fail(wanted.error());
+  if (wanted->empty()) return Fail({ErrorCode::kNotFound, "nothing to tune: give a model, a file of workloads, or --workload"});
+  std::vector<std::string> skipped;
+  Result<SessionResult> session = RunSession(*library, *wanted, flags.session, skipped);
+  for (const std::string& reason : skipped) fmt::print(stderr, "lathe: not tuned: {}\n", reason);
+  if (!session) return Fail(session.error());
+  return Report(common, *library, flags.session, *session);
+}
+
+int RunLimits(const CommonOptions& common, const SessionOptions& options) {
+  Result<TemplateLibrary> library = LoadTemplates(common);
+  if (!library) return Fail(library.error());
+  const Toolchain toolchain = Toolchain::Default();
+  Result<std::vector<Workload>> workloads = LimitWorkloads(*library, DetectCpuTarget(options.threads, toolchain, ""));
+  if (!workloads) return Fail(workloads.error());
+  std::vector<WeightedWorkload> wanted;
+  for (const Workload& workload : *workloads) wanted.push_back({workload, 1});
+  std::vector<std::string> skipped;
+  Result<SessionResult> session = RunSession(*library, wanted, options, skipped);
+  if (!session) return Fail(session.error());
+  Result<MachineLimits> limits = LimitsOf(*library, options, session->target);
+  if (!limits) return Fail(limits.error());
+  if (common.json)
+    PrintJson(nlohmann::json{
+        {"target", session->target.Key()}, {"flops_per_second", limits->flops_per_second}, {"bytes_per_second", limits->bytes_per_second}});
+  else
+    fmt::print("{}\n  FMA   {}\n  copy  {} (read and written bytes)\n", session->target.Key(), FormatRate(limits->flops_per_second, "FLOP"),
+               FormatRate(limits->bytes_per_second, "B"));
+  return session->report.state == "stopped" ? kExitStopped : kExitOk;
+}
+
+void AddBoardOptions(CLI::App* command, SessionOptions& options) {
+  command->add_option("--board", options.board, "Where to measure: local")->capture_default_str();
+  command->add_option("--log", options.log, "Tuning log; made when there is none")->capture_default_str();
+  command->add_option("--threads", options.threads, "Threads a kernel may use; each number is a target of its own")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+}
+
+}  // namespace
+
+void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
+  CLI::App* command = app.add_subcommand("tune", "Search the fastest kernels of a model's workloads");
+  auto flags = std::make_shared<TuneFlags>();
+  command->add_option("model", flags->input, "ONNX file, or a JSON file of workloads as `lathe tasks --json` writes it");
+  command->add_option("--workload", flags->workloads, "OPERATOR:attribute=value,…; repeatable");
+  command->add_option("--shape", flags->shapes, "As for `lathe tasks`");
+  command->add_option("--operator", flags->operators, "Only these operators of the model");
+  AddBoardOptions(command, flags->session);
+  command->add_option("--trials", flags->session.trials, "Candidates to try for each workload; those already in the log count")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--time", flags->time, "Stop after: 90s, 10m, 1.5h");
+  command->add_option("--strategy", flags->session.strategy, "How configs are proposed")
+      ->capture_default_str()
+      ->check(CLI::IsMember(StrategyNames()));
+  command->add_option("--seed", flags->session.seed, "Same seed, same proposals")->capture_default_str();
+  command->add_flag("--fresh", flags->session.fresh, "Measure again what the log knows already");
+  command->add_flag("--cold-cache", flags->session.cold_cache, "Flush caches before every sample, as between stages of a pipeline");
+  command->footer(
+      "Stopped by Ctrl-C or by kill -9, the same command goes on where it was: nothing is measured twice.\n\nExamples:\n"
+      "  lathe tune detector.onnx --log tuning.db --trials 200 --time 10m\n"
+      "  lathe tune --workload conv2d:h=56,w=56,c=64,k=64,r=3,s=3,pad=1 --strategy random --seed 1");
+  command->callback([&common, &chosen, flags] {
+    chosen = [&common, flags] {
+      flags->session.command = "lathe tune" + (flags->input.empty() ? "" : ' ' + flags->input);
+      for (const std::string& workload : flags->workloads) flags->session.command += " --workload " + workload;
+      return RunTune(common, *flags);
+    };
+  });
+}
+
+void RegisterLimits(CLI::App& app, CommonOptions& common, Action& chosen) {
+  CLI::App* command = app.add_subcommand("limits", "Measure the most this machine can do: fused multiply-adds and copying");
+  auto options = std::make_shared<SessionOptions>();
+  options->trials = 24;
+  options->command = "lathe limits";
+  AddBoardOptions(command, *options);
+  command->footer("`lathe tune` and `lathe query` then show how near each kernel comes.\n\nExample:\n  lathe limits --log tuning.db");
+  command->callback([&common, &chosen, options] { chosen = [&common, options] { return RunLimits(common, *options); }; });
+}
+
+}  // namespace lathe

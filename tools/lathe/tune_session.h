@@ -1,0 +1,44 @@
+// TuneSession: one run of the tuner on a board, as `lathe tune` and `lathe limits` start it: measurer, log, driver, progress.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "db/tuning_log.h"
+#include "measure/local_measurer.h"
+#include "search/driver.h"
+#include "space/template_library.h"
+
+namespace lathe {
+
+struct SessionOptions {
+  std::string board = "local";
+  std::string log = "tuning.db";
+  std::string strategy = "model";
+  size_t trials = 200;
+  double seconds = 0;  // 0: no limit
+  uint64_t seed = 1;
+  int threads = 1;     // a kernel may use
+  bool fresh = false;  // measure again what the log knows already
+  bool cold_cache = false;
+  std::string command;  // for the log
+};
+
+struct SessionResult {
+  TuneReport report;
+  Target target;
+  PipelineStats pipeline;
+};
+
+struct WeightedWorkload {
+  Workload workload;
+  double weight = 1;
+};
+
+// Tunes every workload that some template computes; the others are named in `skipped` with the reason.
+Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vector<WeightedWorkload>& workloads,
+                                 const SessionOptions& options, std::vector<std::string>& skipped);
+
+}  // namespace lathe
