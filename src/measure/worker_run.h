@@ -73,6 +73,7 @@ class WorkerRun {
   MeasureStatus Outcome(std::string& message) const;
   MeasureStatus Fault(std::string& message) const;
   MeasureStatus Verify(Measurement& measurement) const;
+  MeasureStatus VerifyOutputs(const std::byte* results, Measurement& measurement) const;
 
   std::unique_ptr<worker::Job> job_;
   std::vector<TensorShape> tensors_;
