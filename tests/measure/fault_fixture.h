@@ -31,6 +31,8 @@ inline WorkshopOptions TestOptions() {
   options.cache_dir = SharedDir() / "artifacts";
   options.scratch_root = SharedDir();
   options.run.timeout = std::chrono::seconds(8);
+  // Half the compile time: plain C headers in place of the C++ ones around them.
+  options.toolchain.flags = {"-std=c++20", "-O1", "-fPIC", "-shared", "-D_GLIBCXX_INCLUDE_NEXT_C_HEADERS"};
   options.sampling.max_seconds = 0.02;
   return options;
 }
