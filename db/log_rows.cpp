@@ -82,7 +82,8 @@ Result<std::vector<int64_t>> ReadIds(sqlite::Database& database, const std::stri
 
 namespace {
 
-// Everything in a row that is JSON goes through the checks of the exchange format: a file that somebody edited must not crash us.
+// What a row says is checked like any input: a file that somebody edited must not crash us. Throws nlohmann::json::exception on broken
+// JSON.
 Result<LoggedMeasurement> Decode(const sqlite::Statement& row) {
   using Json = nlohmann::ordered_json;
   LoggedMeasurement logged;
@@ -92,31 +93,32 @@ Result<LoggedMeasurement> Decode(const sqlite::Statement& row) {
   logged.target_key = row.Text(3);
   logged.target_hash = row.Text(4);
   logged.seconds = row.IsNull(11) ? std::numeric_limits<double>::infinity() : row.Real(11);
-  try {
-    Json json = {{"operator", row.Text(5)},
-                 {"workload", Json::parse(row.Text(6))},
-                 {"template", row.Text(7)},
-                 {"template_hash", row.Text(8)},
-                 {"config", Json::parse(row.Text(9))},
-                 {"status", row.Text(10)},
-                 {"message", row.Text(12)},
-                 {"samples", Json::parse(row.Text(13))},
-                 {"build_seconds", NumberToJson(row.Real(14))},
-                 {"run_seconds", NumberToJson(row.Real(15))},
-                 {"max_error", NumberToJson(row.IsNull(16) ? std::nan("") : row.Real(16))},
-                 {"build_facts", Json::parse(row.Text(18))},
-                 {"conditions", Json::parse(row.Text(19))},
-                 {"cut_early", row.Integer(20) != 0},
-                 {"finished_unix_ms", row.Integer(21)},
-                 {"board", row.Text(22)}};
-    if (!row.IsNull(17)) json["joules"] = NumberToJson(row.Real(17));
-    Result<Measurement> measurement = MeasurementFromJson(json);
-    if (!measurement) return measurement.error().In(fmt::format("read measurement {}", logged.uid));
-    logged.measurement = *std::move(measurement);
-    return logged;
-  } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kIncompatible, fmt::format("read measurement {}: {}", logged.uid, failure.what())};
-  }
+  Measurement& m = logged.measurement;
+  Result<NamedValues> attributes = NamedValuesFromJson(nlohmann::json::parse(row.Text(6)));
+  if (!attributes) return attributes.error().In("workload");
+  m.candidate.workload = {row.Text(5), *std::move(attributes)};
+  m.candidate.template_name = row.Text(7);
+  m.candidate.template_hash = row.Text(8);
+  Result<Config> config = ConfigFromJson(Json::parse(row.Text(9)));
+  if (!config) return config.error().In("config");
+  m.candidate.config = *std::move(config);
+  const std::optional<MeasureStatus> status = ParseMeasureStatus(row.Text(10));
+  if (!status) return Error{ErrorCode::kIncompatible, fmt::format("no status is called '{}'", row.Text(10))};
+  m.status = *status;
+  m.message = row.Text(12);
+  for (const Json& sample : Json::parse(row.Text(13))) m.seconds.push_back(NumberFromJson(sample));
+  m.build_seconds = row.Real(14);
+  m.run_seconds = row.Real(15);
+  m.max_error = row.IsNull(16) ? std::nan("") : row.Real(16);
+  if (!row.IsNull(17)) m.joules = row.Real(17);
+  const Json facts = Json::parse(row.Text(18)), conditions = Json::parse(row.Text(19));
+  for (const auto& [name, number] : facts.items()) m.build_facts[name] = NumberFromJson(number);
+  for (const auto& [name, text] : conditions.items()) m.conditions[name] = text.get<std::string>();
+  m.cut_early = row.Integer(20) != 0;
+  m.finished_unix_ms = row.Integer(21);
+  m.board = row.Text(22);
+  if (Status sound = CheckMeasurement(m); !sound) return sound.error();
+  return logged;
 }
 
 }  // namespace
@@ -137,8 +139,15 @@ Result<LoggedMeasurement> ReadRow(sqlite::StatementCache& statements, int64_t id
     return Error{ErrorCode::kIncompatible,
                  fmt::format("row {} names a workload, template, config, target or run that is not in the log", id)};
   }
-  Result<LoggedMeasurement> row = Decode(**statement);
+  Result<LoggedMeasurement> row = [&]() -> Result<LoggedMeasurement> {
+    try {
+      return Decode(**statement);
+    } catch (const nlohmann::json::exception& failure) {
+      return Error{ErrorCode::kIncompatible, failure.what()};
+    }
+  }();
   (*statement)->Reset();
+  if (!row) return Error{ErrorCode::kIncompatible, fmt::format("row {}: {}", id, row.error().message)};
   return row;
 }
 
