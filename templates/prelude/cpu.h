@@ -51,6 +51,26 @@ LATHE_INLINE T Max(T a, T b) {
 }
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Lane by lane from From to To. One doubling or halving of the width at a time: g++ 12 takes a conversion from bytes to 32 bits, or back,
+// apart into single lanes, and the steps into one instruction each. To u8 and u16 it is modulo 2^8 and 2^16 from whole numbers.
+template <typename To, typename From, int N>
+LATHE_INLINE Vec<To, N> Convert(Vec<From, N> value) {
+  constexpr bool kSigned = From(-1) < From(1), kReal = From(1) / From(2) != From(0), kToReal = To(1) / To(2) != To(0);
+  if constexpr (sizeof(From) == 1 && sizeof(To) == 4 && kSigned) {
+    return __builtin_convertvector(__builtin_convertvector(__builtin_convertvector(value, Vec<int16_t, N>), Vec<int32_t, N>), Vec<To, N>);
+  } else if constexpr (sizeof(From) == 1 && sizeof(To) == 4) {
+    return __builtin_convertvector(__builtin_convertvector(__builtin_convertvector(value, Vec<uint16_t, N>), Vec<int32_t, N>), Vec<To, N>);
+  } else if constexpr (sizeof(From) == 2 && sizeof(To) == 4 && kToReal) {
+    return __builtin_convertvector(__builtin_convertvector(value, Vec<int32_t, N>), Vec<To, N>);
+  } else if constexpr (sizeof(From) == 4 && sizeof(To) < 4 && kReal) {
+    return Convert<To, int32_t, N>(__builtin_convertvector(value, Vec<int32_t, N>));
+  } else if constexpr (sizeof(From) == 4 && sizeof(To) == 1) {
+    return __builtin_convertvector(__builtin_convertvector(value, Vec<uint16_t, N>), Vec<To, N>);
+  } else {
+    return __builtin_convertvector(value, Vec<To, N>);
+  }
+}
+
 // Whether any lane of a comparison's result is set.
 template <int N>
 LATHE_INLINE bool AnyLane(Vec<int32_t, N> mask) {
@@ -66,6 +86,16 @@ LATHE_INLINE bool AnyLane(Vec<int32_t, N> mask) {
   int32_t any = 0;
   for (int lane = 0; lane < N; ++lane) any |= mask[lane];
   return any != 0;
+}
+
+// The even and the odd places of 2*N floats that lie side by side.
+template <int N>
+LATHE_INLINE void Unzip(const float* from, Vec<float, N>& even, Vec<float, N>& odd) {
+  Vec<int32_t, N> place;
+  for (int i = 0; i < N; ++i) place[i] = 2 * i;
+  const Vec<float, N> low = Load<float, N>(from), high = Load<float, N>(from + N);
+  even = __builtin_shuffle(low, high, place);
+  odd = __builtin_shuffle(low, high, place + 1);
 }
 
 // e^x lane by lane, to some 2 units in the last place; below -87.3 it is about 1e-38 instead of less, above 88 about 2e38 instead of more.

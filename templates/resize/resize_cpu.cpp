@@ -16,8 +16,8 @@ constexpr int64_t NEXT_X = W > 1 ? PIXEL : 0;  // from a pixel to its right neig
 constexpr bool FIXED = BLEND == BLEND_FIXED;
 constexpr int PowerOfTwoFor(int64_t values, int most) { return most / 2 >= values && most > 4 ? PowerOfTwoFor(values, most / 2) : most; }
 constexpr int PIXEL_LANES = PowerOfTwoFor(PIXEL, LANES);  // one pixel is a few of these
-constexpr int64_t SPAN =
-    GATHER == GATHER_PIXELS ? CeilDiv(PIXEL, PIXEL_LANES) * PIXEL_LANES : PIXEL;  // values that fetching a pixel touches
+// Values that fetching a pixel touches.
+constexpr int64_t SPAN = GATHER == GATHER_PIXELS ? CeilDiv(PIXEL, PIXEL_LANES) * PIXEL_LANES : GATHER == GATHER_QUADS ? 8 - PIXEL : PIXEL;
 
 template <bool kFixed>
 struct Arithmetic {  // real
@@ -71,7 +71,8 @@ LATHE_INLINE Weight WeightOf(float weight) {
 struct Columns {
   const int32_t* at;
   const Weight* weight;
-  int64_t safe;  // pixels from the left that may be fetched as vectors: neither reading nor writing past a row
+  const uint16_t* quad_weights;  // the same four times each
+  int64_t safe;                  // pixels from the left that may be fetched as vectors: neither reading nor writing past a row
 
   // STRIDED: W = K*OW, so every pixel has the same place in its K columns.
   static constexpr int64_t K = W / OW;
@@ -102,31 +103,27 @@ struct Columns {
 
 template <typename To, int N, typename From>
 LATHE_INLINE auto Fetch(const From* from) {
-  if constexpr (N == 0) {
+  if constexpr (N == 0)
     return To(*from);
-  } else if constexpr (sizeof(From) == 1 && sizeof(To) == 4) {  // by way of whole numbers: a direct conversion is taken apart lane by lane
-    return __builtin_convertvector(__builtin_convertvector(Load<From, N>(from), Vec<int32_t, N>), Vec<To, N>);
-  } else {
-    return __builtin_convertvector(Load<From, N>(from), Vec<To, N>);
-  }
+  else
+    return Convert<To, From, N>(Load<From, N>(from));
 }
-template <int N, typename To, typename Value>
+// `value` is of From, one or N of it.
+template <int N, typename From, typename To, typename Value>
 LATHE_INLINE void Put(To* to, Value value) {
   if constexpr (N == 0)
-    *to = To(value);
+    *to = To(From(value));
   else
-    Store<To, N>(to, __builtin_convertvector(value, Vec<To, N>));
+    Store<To, N>(to, Convert<To, From, N>(value));
 }
 
 // Stores a real value as an output: rounded for bytes.
 template <int N, typename Value>
 LATHE_INLINE void PutReal(output_t* to, Value value) {
-  if constexpr (sizeof(output_t) == 4)
-    Put<N>(to, value);
-  else if constexpr (N == 0)
-    *to = output_t(int32_t(value + 0.5f));
+  if constexpr (sizeof(output_t) == 1)
+    Put<N, float>(to, value + 0.5f);
   else
-    Put<N>(to, __builtin_convertvector(value + 0.5f, Vec<int32_t, N>));
+    Put<N, float>(to, value);
 }
 
 template <typename Value, typename W_>
@@ -139,29 +136,29 @@ template <int N>
 LATHE_INLINE void BlendInput(const input_t* a, const input_t* b, Weight weight, Buffered* to) {
   if constexpr (FIXED) {
     const uint16_t high = uint16_t(weight), low = uint16_t(256 - weight);
-    Put<N>(to, Fetch<uint16_t, N>(a) * low + Fetch<uint16_t, N>(b) * high);
+    Put<N, uint16_t>(to, Fetch<uint16_t, N>(a) * low + Fetch<uint16_t, N>(b) * high);
   } else {
-    Put<N>(to, Lerp(Fetch<float, N>(a), Fetch<float, N>(b), weight));
+    Put<N, float>(to, Lerp(Fetch<float, N>(a), Fetch<float, N>(b), weight));
   }
 }
 template <int N>
 LATHE_INLINE void BlendBuffered(const Buffered* a, const Buffered* b, Weight weight, output_t* to) {
   if constexpr (FIXED)
-    Put<N>(to, (Fetch<uint32_t, N>(a) * (256 - weight) + Fetch<uint32_t, N>(b) * weight + 32768u) >> 16);
+    Put<N, uint32_t>(to, (Fetch<uint32_t, N>(a) * (256 - weight) + Fetch<uint32_t, N>(b) * weight + 32768u) >> 16);
   else
     PutReal<N>(to, Lerp(Fetch<float, N>(a), Fetch<float, N>(b), weight));
 }
 template <int N>
 LATHE_INLINE void WidenInput(const input_t* a, Buffered* to) {
   if constexpr (FIXED)
-    Put<N>(to, Fetch<uint16_t, N>(a) * uint16_t(256));
+    Put<N, uint16_t>(to, Fetch<uint16_t, N>(a) * uint16_t(256));
   else
-    Put<N>(to, Fetch<float, N>(a));
+    Put<N, float>(to, Fetch<float, N>(a));
 }
 template <int N>
 LATHE_INLINE void NarrowBuffered(const Buffered* a, output_t* to) {
   if constexpr (FIXED)
-    Put<N>(to, (Fetch<uint32_t, N>(a) + 128u) >> 8);
+    Put<N, uint32_t>(to, (Fetch<uint32_t, N>(a) + 128u) >> 8);
   else
     PutReal<N>(to, Fetch<float, N>(a));
 }
@@ -175,10 +172,10 @@ LATHE_INLINE void AlongRow(int64_t count, const Body& body) {
   for (; i < count; ++i) body.template operator()<0>(i);
 }
 
-// body.template operator()<N>(x, at, out) for every value of every output pixel: `at` in the input row, `out` in the output row.
+// body.template operator()<N>(x, at, out) for every value of every output pixel from `x` on: `at` in the input row, `out` in the output
+// row.
 template <typename Body>
-LATHE_INLINE void AcrossColumns(const Columns& columns, const Body& body) {
-  int64_t x = 0;
+LATHE_INLINE void AcrossColumns(const Columns& columns, int64_t x, const Body& body) {
   if constexpr (GATHER == GATHER_PIXELS) {
     for (; x < columns.safe; ++x) {
       const int64_t at = columns.At(x);
@@ -192,9 +189,99 @@ LATHE_INLINE void AcrossColumns(const Columns& columns, const Body& body) {
   }
 }
 
+// ---- quads: four output pixels of 2 to 4 bytes at once, each spread over four lanes. A pixel and its neighbour come by one load of eight
+// values, are taken apart by constant shuffles, and the result is pushed together again.
+
+#if GATHER == GATHER_QUADS
+typedef Vec<uint8_t, 16> Bytes;
+typedef Vec<uint16_t, 16> Quad;
+
+// To{values of a, then of b, at these constant places}
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLED(To, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#endif
+#endif
+#ifndef SHUFFLED  // older compilers
+#define SHUFFLED(To, a, b, ...) PickedLanes<To>(a, b, __VA_ARGS__)
+template <typename To, typename From, typename... Places>
+LATHE_INLINE To PickedLanes(From a, From b, Places... places) {
+  constexpr int kLanes = sizeof(From) / sizeof(a[0]);
+  const int from[] = {places...};
+  To to;
+  for (size_t i = 0; i < sizeof...(places); ++i) to[i] = from[i] < kLanes ? a[from[i]] : b[from[i] - kLanes];
+  return to;
+}
+#endif
+#define EIGHT(at) at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)
+#define SIXTEEN(at) EIGHT(at), at(8), at(9), at(10), at(11), at(12), at(13), at(14), at(15)
+// Lane i of four lanes a pixel: where the pixel's value is in loads of eight, and its neighbour's.
+#define AT_LEFT(i) ((i) / 4 * 8 + (i) % 4)
+#define AT_RIGHT(i) ((i) / 4 * 8 + PIXEL + (i) % 4)
+// Value i of PIXEL values a pixel: where it is in four lanes a pixel.
+#define AT_SPREAD(i) ((i) / PIXEL < 4 ? (i) / PIXEL * 4 + (i) % PIXEL : 15)
+
+LATHE_INLINE uint16_t QuadWeight(const Columns& columns, int64_t x, int lane) { return uint16_t(columns.WeightAt(x + lane / 4)); }
+
+// Bytes -> eight fraction bits, as BlendInput and WidenInput.
+LATHE_INLINE void ResizeQuad(const uint8_t* in, const Columns& columns, int64_t x, uint16_t* out) {
+  Vec<uint64_t, 4> words;
+  for (int j = 0; j < 4; ++j) {
+    uint64_t word;
+    memcpy(&word, in + columns.At(x + j), 8);
+    words[j] = word;
+  }
+  const Vec<uint8_t, 32> bytes = reinterpret_cast<Vec<uint8_t, 32>>(words);
+  const Quad left = __builtin_convertvector(SHUFFLED(Bytes, bytes, bytes, SIXTEEN(AT_LEFT)), Quad);
+  Quad value = left << 8;
+  if constexpr (!Columns::ONE_TAP) {
+    const Quad right = __builtin_convertvector(SHUFFLED(Bytes, bytes, bytes, SIXTEEN(AT_RIGHT)), Quad);
+    Quad weights;
+    if constexpr (TAPS == TAPS_TABLE)
+      weights = Load<uint16_t, 16>(columns.quad_weights + 4 * x);
+    else
+      for (int i = 0; i < 16; ++i) weights[i] = QuadWeight(columns, x, i);
+    value += (right - left) * weights;  // modulo 2^16, and the result fits
+  }
+  Store<uint16_t, 16>(out + x * PIXEL, SHUFFLED(Quad, value, value, SIXTEEN(AT_SPREAD)));
+}
+
+// Eight fraction bits -> bytes, two pixels; as BlendBuffered and NarrowBuffered.
+LATHE_INLINE Vec<uint8_t, 8> ResizedHalf(const uint16_t* in, const Columns& columns, int64_t x) {
+  typedef Vec<uint16_t, 8> Half;
+  typedef Vec<uint32_t, 8> Wide;
+  const Half a = Load<uint16_t, 8>(in + columns.At(x)), b = Load<uint16_t, 8>(in + columns.At(x + 1));
+  const Wide left = __builtin_convertvector(SHUFFLED(Half, a, b, EIGHT(AT_LEFT)), Wide);
+  Wide value = left << 8;
+  if constexpr (!Columns::ONE_TAP) {
+    const Wide right = __builtin_convertvector(SHUFFLED(Half, a, b, EIGHT(AT_RIGHT)), Wide);
+    Half weights;
+    if constexpr (TAPS == TAPS_TABLE)
+      weights = Load<uint16_t, 8>(columns.quad_weights + 4 * x);
+    else
+      for (int i = 0; i < 8; ++i) weights[i] = QuadWeight(columns, x, i);
+    value += (right - left) * __builtin_convertvector(weights, Wide);  // modulo 2^32 likewise
+  }
+  return Convert<uint8_t, uint32_t, 8>((value + 32768u) >> 16);
+}
+LATHE_INLINE void ResizeQuad(const uint16_t* in, const Columns& columns, int64_t x, uint8_t* out) {
+  const Vec<uint8_t, 8> low = ResizedHalf(in, columns, x), high = ResizedHalf(in, columns, x + 2);
+  Store<uint8_t, 16>(out + x * PIXEL, SHUFFLED(Bytes, low, high, SIXTEEN(AT_SPREAD)));
+}
+#endif
+
+// The pixels that quads made; the rest follows one by one.
+template <typename From, typename To>
+LATHE_INLINE int64_t ResizeQuads(const From* in, To* out, const Columns& columns) {
+  int64_t x = 0;
+  if constexpr (GATHER == GATHER_QUADS)
+    for (; x + 4 <= columns.safe && x * PIXEL + 16 <= ROW_OUT; x += 4) ResizeQuad(in, columns, x, out);
+  return x;
+}
+
 void ResizeRow(const input_t* __restrict__ in, Buffered* __restrict__ out, const Columns& columns) {
   AcrossColumns(
-      columns, [=]<int N>(int64_t x, int64_t at, int64_t to) __attribute__((always_inline)) {
+      columns, ResizeQuads(in, out, columns), [=]<int N>(int64_t x, int64_t at, int64_t to) __attribute__((always_inline)) {
         if constexpr (Columns::ONE_TAP)
           WidenInput<N>(in + at, out + to);
         else
@@ -203,7 +290,7 @@ void ResizeRow(const input_t* __restrict__ in, Buffered* __restrict__ out, const
 }
 void ResizeBlended(const Buffered* __restrict__ in, output_t* __restrict__ out, const Columns& columns) {
   AcrossColumns(
-      columns, [=]<int N>(int64_t x, int64_t at, int64_t to) __attribute__((always_inline)) {
+      columns, ResizeQuads(in, out, columns), [=]<int N>(int64_t x, int64_t at, int64_t to) __attribute__((always_inline)) {
         if constexpr (Columns::ONE_TAP)
           NarrowBuffered<N>(in + at, out + to);
         else
@@ -213,7 +300,7 @@ void ResizeBlended(const Buffered* __restrict__ in, output_t* __restrict__ out, 
 void ResizeTwoRows(const input_t* __restrict__ top, const input_t* __restrict__ bottom, float weight, output_t* __restrict__ out,
                    const Columns& columns) {
   AcrossColumns(
-      columns, [=]<int N>(int64_t x, int64_t at, int64_t to) __attribute__((always_inline)) {
+      columns, 0, [=]<int N>(int64_t x, int64_t at, int64_t to) __attribute__((always_inline)) {
         if constexpr (Columns::ONE_TAP) {
           PutReal<N>(out + to, Lerp(Fetch<float, N>(top + at), Fetch<float, N>(bottom + at), weight));
         } else if constexpr (!FIXED) {
@@ -225,8 +312,9 @@ void ResizeTwoRows(const input_t* __restrict__ top, const input_t* __restrict__ 
 }
 void CopyPixels(const input_t* __restrict__ in, output_t* __restrict__ out, const Columns& columns) {
   AcrossColumns(
-      columns, [=]<int N>(int64_t, int64_t at, int64_t to)
-                   __attribute__((always_inline)) { Put<N>(out + to, Fetch<input_t, N>(in + at)); });
+      columns, 0, [=]<int N>(int64_t, int64_t at, int64_t to) __attribute__((always_inline)) {
+        Put<N, input_t>(out + to, Fetch<input_t, N>(in + at));
+      });
 }
 
 // One task's rows [begin, end) out of all planes' output rows; `buffer` is its own.
@@ -282,12 +370,15 @@ void ResizeRows(const input_t* input, output_t* output, int64_t begin, int64_t e
 void run(const input_t* input, output_t* output, int64_t n, const Context& context) {
   int32_t* at = static_cast<int32_t*>(context.workspace());
   Weight* weight = reinterpret_cast<Weight*>(at + CeilDiv(OW, 16) * 16);
-  Columns columns = {at, weight, OW};
+  uint16_t* quad_weights = reinterpret_cast<uint16_t*>(weight + CeilDiv(OW, 16) * 16);
+  Columns columns = {at, weight, quad_weights, OW};
   if constexpr (TAPS == TAPS_TABLE) {
     for (int64_t x = 0; x < OW; ++x) {
       const Tap tap = TapAt(x, W, OW, SCALE_W);
       at[x] = int32_t(tap.first * PIXEL);
       weight[x] = WeightOf(tap.weight);
+      if constexpr (GATHER == GATHER_QUADS)
+        for (int k = 0; k < 4; ++k) quad_weights[4 * x + k] = uint16_t(weight[x]);
     }
   }
   while (columns.safe > 0 && (columns.At(columns.safe - 1) + NEXT_X + SPAN > ROW_IN || (columns.safe - 1) * PIXEL + SPAN > ROW_OUT))
@@ -295,7 +386,7 @@ void run(const input_t* input, output_t* output, int64_t n, const Context& conte
 
   const int64_t rows = n * (LAYOUT == LAYOUT_NHWC ? 1 : C) * OH;
   constexpr int64_t kBuffer = ALGORITHM == ALGORITHM_VERTICAL_FIRST ? CeilDiv(ROW_IN + 64, 16) * 16 : 2 * CeilDiv(ROW_OUT + 64, 16) * 16;
-  Buffered* buffers = reinterpret_cast<Buffered*>(weight + CeilDiv(OW, 16) * 16);
+  Buffered* buffers = reinterpret_cast<Buffered*>(quad_weights + (GATHER == GATHER_QUADS ? CeilDiv(OW, 16) * 64 : 0));
   context.Parallel(TASKS, [&](int task) {
     Buffered* buffer = ALGORITHM == ALGORITHM_DIRECT ? nullptr : buffers + task * kBuffer;
     ResizeRows(input, output, rows * task / TASKS, rows * (task + 1) / TASKS, columns, buffer);
