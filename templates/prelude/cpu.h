@@ -51,6 +51,21 @@ LATHE_INLINE T Max(T a, T b) {
 }
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// lane(0), lane(1), … side by side. One initialiser: a vector that is set lane by lane becomes a chain of inserts.
+template <typename T, int N, typename Lane>
+LATHE_INLINE Vec<T, N> FromLanes(const Lane& lane) {
+  static_assert(N == 2 || N == 4 || N == 8 || N == 16);
+  if constexpr (N == 2)
+    return Vec<T, N>{lane(0), lane(1)};
+  else if constexpr (N == 4)
+    return Vec<T, N>{lane(0), lane(1), lane(2), lane(3)};
+  else if constexpr (N == 8)
+    return Vec<T, N>{lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7)};
+  else
+    return Vec<T, N>{lane(0), lane(1), lane(2),  lane(3),  lane(4),  lane(5),  lane(6),  lane(7),
+                     lane(8), lane(9), lane(10), lane(11), lane(12), lane(13), lane(14), lane(15)};
+}
+
 // Lane by lane from From to To. One doubling or halving of the width at a time: g++ 12 takes a conversion from bytes to 32 bits, or back,
 // apart into single lanes, and the steps into one instruction each. To u8 and u16 it is modulo 2^8 and 2^16 from whole numbers.
 template <typename To, typename From, int N>

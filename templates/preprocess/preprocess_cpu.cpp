@@ -73,17 +73,15 @@ struct Planes {
 LATHE_INLINE Planes<Floats> FetchVector(const uint8_t* row, const Columns& columns, int64_t x, int64_t shift) {
   Planes<Floats> planes;
   if constexpr (FETCH == FETCH_WORDS) {
-    Ints words;
-    for (int lane = 0; lane < LANES; ++lane) {
+    const Ints words = FromLanes<int32_t, LANES>([&](int lane) {
       int32_t word;
       memcpy(&word, row + columns.At(x + lane) + shift, 4);
-      words[lane] = word;
-    }
+      return word;
+    });
     for (int p = 0; p < 3; ++p) planes.of[p] = __builtin_convertvector((words >> (8 * ChannelOf(p))) & 255, Floats);
   } else {
     for (int p = 0; p < 3; ++p) {
-      Ints bytes;
-      for (int lane = 0; lane < LANES; ++lane) bytes[lane] = row[columns.At(x + lane) + shift + ChannelOf(p)];
+      const Ints bytes = FromLanes<int32_t, LANES>([&](int lane) { return int32_t(row[columns.At(x + lane) + shift + ChannelOf(p)]); });
       planes.of[p] = __builtin_convertvector(bytes, Floats);
     }
   }
@@ -92,7 +90,7 @@ LATHE_INLINE Planes<Floats> FetchVector(const uint8_t* row, const Columns& colum
 LATHE_INLINE Planes<Floats> FetchVector(const float* row, const Columns& columns, int64_t x, int64_t shift) {
   Planes<Floats> planes;
   for (int p = 0; p < 3; ++p)
-    for (int lane = 0; lane < LANES; ++lane) planes.of[p][lane] = row[columns.At(x + lane) + shift + ChannelOf(p)];
+    planes.of[p] = FromLanes<float, LANES>([&](int lane) { return row[columns.At(x + lane) + shift + ChannelOf(p)]; });
   return planes;
 }
 
@@ -180,9 +178,7 @@ void BlendPlanes(const float* a, const float* b, float weight, float* out) {
         [&](int64_t x) { out[p * PLANE + x] = Lerp(a[x], b[x], weight) * kScale[p] + kShift[p]; });
 }
 
-LATHE_INLINE Floats FetchBytes(const uint8_t* from) {
-  return __builtin_convertvector(__builtin_convertvector(Load<uint8_t, LANES>(from), Ints), Floats);
-}
+LATHE_INLINE Floats FetchBytes(const uint8_t* from) { return Convert<float, uint8_t, LANES>(Load<uint8_t, LANES>(from)); }
 
 void BlendRows(const uint8_t* top, const uint8_t* bottom, float weight, float* out) {
   AlongRow(

@@ -225,12 +225,11 @@ LATHE_INLINE uint16_t QuadWeight(const Columns& columns, int64_t x, int lane) { 
 
 // Bytes -> eight fraction bits, as BlendInput and WidenInput.
 LATHE_INLINE void ResizeQuad(const uint8_t* in, const Columns& columns, int64_t x, uint16_t* out) {
-  Vec<uint64_t, 4> words;
-  for (int j = 0; j < 4; ++j) {
+  const Vec<uint64_t, 4> words = FromLanes<uint64_t, 4>([&](int j) {
     uint64_t word;
     memcpy(&word, in + columns.At(x + j), 8);
-    words[j] = word;
-  }
+    return word;
+  });
   const Vec<uint8_t, 32> bytes = reinterpret_cast<Vec<uint8_t, 32>>(words);
   const Quad left = __builtin_convertvector(SHUFFLED(Bytes, bytes, bytes, SIXTEEN(AT_LEFT)), Quad);
   Quad value = left << 8;
@@ -240,7 +239,7 @@ LATHE_INLINE void ResizeQuad(const uint8_t* in, const Columns& columns, int64_t 
     if constexpr (TAPS == TAPS_TABLE)
       weights = Load<uint16_t, 16>(columns.quad_weights + 4 * x);
     else
-      for (int i = 0; i < 16; ++i) weights[i] = QuadWeight(columns, x, i);
+      weights = FromLanes<uint16_t, 16>([&](int i) { return QuadWeight(columns, x, i); });
     value += (right - left) * weights;  // modulo 2^16, and the result fits
   }
   Store<uint16_t, 16>(out + x * PIXEL, SHUFFLED(Quad, value, value, SIXTEEN(AT_SPREAD)));
@@ -259,7 +258,7 @@ LATHE_INLINE Vec<uint8_t, 8> ResizedHalf(const uint16_t* in, const Columns& colu
     if constexpr (TAPS == TAPS_TABLE)
       weights = Load<uint16_t, 8>(columns.quad_weights + 4 * x);
     else
-      for (int i = 0; i < 8; ++i) weights[i] = QuadWeight(columns, x, i);
+      weights = FromLanes<uint16_t, 8>([&](int i) { return QuadWeight(columns, x, i); });
     value += (right - left) * __builtin_convertvector(weights, Wide);  // modulo 2^32 likewise
   }
   return Convert<uint8_t, uint32_t, 8>((value + 32768u) >> 16);
