@@ -117,8 +117,19 @@ NodeId Graph::Intern(Node node) {
   void* function = node.function.one ? reinterpret_cast<void*>(node.function.one) : reinterpret_cast<void*>(node.function.two);
   const auto [found, inserted] = known_.try_emplace({node.op, own, function, node.operands}, static_cast<NodeId>(nodes_.size()));
   if (inserted) {
-    Analyse(node);
+    const NodeId made = found->second;
+    for (NodeId id : node.operands) {
+      const std::vector<uint16_t>& below = nodes_[id].parameters;
+      std::vector<uint16_t> merged;
+      std::set_union(node.parameters.begin(), node.parameters.end(), below.begin(), below.end(), std::back_inserter(merged));
+      node.parameters = std::move(merged);
+    }
+    if (node.op == Op::kParameter) node.parameters = {node.parameter};
     nodes_.push_back(std::move(node));
+    value_lists_.emplace_back();
+    // The bounds of an integer sum or product follow from its operands'; of anything else, from the values it can take.
+    const bool deferred = nodes_[made].any_order && (nodes_[made].op == Op::kAdd || nodes_[made].op == Op::kMultiply);
+    FindBounds(nodes_[made], deferred ? std::vector<double>{} : Values(made));
   }
   return found->second;
 }
@@ -222,7 +233,8 @@ NodeId Graph::Make(Op op, std::vector<NodeId> operands, const Function& function
   node.operands = std::move(operands);
   const NodeId made = Intern(std::move(node));
   // Whatever can only be one number is that number: an always true comparison disappears here.
-  if (nodes_[made].values.size() == 1) return Constant(nodes_[made].values.front());
+  if (nodes_[made].any_order) return nodes_[made].low == nodes_[made].high ? Constant(nodes_[made].low) : made;
+  if (Values(made).size() == 1) return Constant(Values(made).front());
   return made;
 }
 
@@ -236,49 +248,43 @@ NodeId Graph::Copy(const Graph& other, NodeId id) {
   return Make(node.op, std::move(operands), node.function);
 }
 
-void Graph::Analyse(Node& node) const {
+const Graph::ValueList& Graph::ListValues(NodeId id) const {
+  if (value_lists_[id].known) return value_lists_[id];
+  const Node& node = nodes_[id];
+  ValueList list;
+  list.known = true;
   if (node.op == Op::kConstant) {
-    node.values = {node.constant};
+    list.values = {node.constant};
   } else if (node.op == Op::kParameter) {
-    node.parameters = {node.parameter};
-    node.values = domains_[node.parameter];
-    node.distinct = static_cast<double>(node.values.size());
-    SortUnique(node.values);
+    list.values = domains_[node.parameter];
+    SortUnique(list.values);
+  } else if (node.op == Op::kSelect) {
+    const std::vector<double>&yes = Values(node.operands[1]), &no = Values(node.operands[2]);
+    list.distinct = Distinct(node.operands[1]) + Distinct(node.operands[2]);
+    if (!yes.empty() && !no.empty() && yes.size() + no.size() <= kMaximumValues) {
+      list.values = yes;
+      list.values.insert(list.values.end(), no.begin(), no.end());
+      SortUnique(list.values);
+    }
   } else {
-    const Node& first = nodes_[node.operands[0]];
-    node.distinct = 1;
-    for (NodeId id : node.operands) {
-      const std::vector<uint16_t>& below = nodes_[id].parameters;
-      std::vector<uint16_t> merged;
-      std::set_union(node.parameters.begin(), node.parameters.end(), below.begin(), below.end(), std::back_inserter(merged));
-      node.parameters = std::move(merged);
-      node.distinct *= nodes_[id].distinct;
-    }
-    if (node.operands.size() == 1) {
-      node.values = Combine(node.op, node.function, first.values, std::vector<double>{0.0});
-    } else if (node.op == Op::kSelect) {
-      const Node &yes = nodes_[node.operands[1]], &no = nodes_[node.operands[2]];
-      node.distinct = yes.distinct + no.distinct;
-      if (!yes.values.empty() && !no.values.empty() && yes.values.size() + no.values.size() <= kMaximumValues) {
-        node.values = yes.values;
-        node.values.insert(node.values.end(), no.values.begin(), no.values.end());
-        SortUnique(node.values);
-      }
-    } else {
-      node.values = first.values;
-      for (size_t i = 1; i < node.operands.size(); ++i)
-        node.values = Combine(node.op, node.function, node.values, nodes_[node.operands[i]].values);
-    }
-    if (IsTruth(node.op) && node.values.empty()) node.values = {0.0, 1.0};
+    for (NodeId operand : node.operands) list.distinct *= Distinct(operand);
+    list.values = Values(node.operands[0]);
+    if (node.operands.size() == 1) list.values = Combine(node.op, node.function, list.values, {0.0});
+    for (size_t i = 1; i < node.operands.size(); ++i) list.values = Combine(node.op, node.function, list.values, Values(node.operands[i]));
+    if (IsTruth(node.op) && list.values.empty()) list.values = {0.0, 1.0};
+    if (list.values.empty() && node.integral) list.distinct = std::min(list.distinct, node.high - node.low + 1);
   }
+  if (!list.values.empty()) list.distinct = static_cast<double>(list.values.size());
+  return value_lists_[id] = std::move(list);
+}
 
-  if (!node.values.empty()) {
-    node.distinct = static_cast<double>(node.values.size());
+void Graph::FindBounds(Node& node, const std::vector<double>& values) const {
+  if (!values.empty()) {
     // What is not finite leaves the bounds open; it is sorted to an end.
-    const bool finite = std::isfinite(node.values.front()) && std::isfinite(node.values.back());
-    node.low = finite ? node.values.front() : -kInfinity;
-    node.high = finite ? node.values.back() : kInfinity;
-    node.integral = finite && std::all_of(node.values.begin(), node.values.end(), [](double v) { return v == std::floor(v); });
+    const bool finite = std::isfinite(values.front()) && std::isfinite(values.back());
+    node.low = finite ? values.front() : -kInfinity;
+    node.high = finite ? values.back() : kInfinity;
+    node.integral = finite && std::all_of(values.begin(), values.end(), [](double v) { return v == std::floor(v); });
     return;
   }
 
@@ -288,8 +294,6 @@ void Graph::Analyse(Node& node) const {
   bool integral_operands = true;
   for (NodeId id : node.operands) integral_operands = integral_operands && nodes_[id].integral;
   switch (node.op) {
-    case Op::kParameter:
-      break;
     case Op::kAdd:
       node.low = node.high = 0;
       for (NodeId id : node.operands) node.low += nodes_[id].low, node.high += nodes_[id].high;
@@ -331,7 +335,6 @@ void Graph::Analyse(Node& node) const {
     node.high = kInfinity;
     node.integral = false;
   }
-  if (node.integral) node.distinct = std::min(node.distinct, node.high - node.low + 1);
 }
 
 }  // namespace lathe::solver

@@ -43,6 +43,7 @@ enum class Op : uint8_t {
 struct Function {
   double (*one)(double) = nullptr;
   double (*two)(double, double) = nullptr;
+  bool rising = false;  // `one` never falls
 };
 
 // out[i] = op(a[i * a_stride], …) for i < count; strides are 0 (the same value for all) or 1. Folds no lists: two operands at most, three
@@ -67,8 +68,6 @@ struct Node {
   bool any_order = false;  // the operands are a list that may be combined in any order
 
   std::vector<uint16_t> parameters;  // all below it, ascending
-  std::vector<double> values;        // a superset of what it can be, ascending; empty when too many to tell
-  double distinct = 1;               // size of `values`, or an upper estimate
   double low = 0, high = 0;          // bounds; infinite when unknown
   bool integral = false;             // never anything but an integer
 };
@@ -85,6 +84,10 @@ class Graph {
   NodeId Copy(const Graph& other, NodeId id);
 
   const Node& operator[](NodeId id) const { return nodes_[id]; }
+  // A superset of what a node can be, ascending; empty when too many to tell.
+  const std::vector<double>& Values(NodeId id) const { return ListValues(id).values; }
+  // How many those are, or an upper estimate.
+  double Distinct(NodeId id) const { return ListValues(id).distinct; }
   const std::vector<std::vector<double>>& domains() const { return domains_; }
 
  private:
@@ -94,10 +97,18 @@ class Graph {
   std::vector<NodeId> FoldConstants(Op op, std::vector<NodeId> list);
   NodeId MakeLogical(Op op, const std::vector<NodeId>& operands);
   bool CombinesInAnyOrder(Op op, const std::vector<NodeId>& operands) const;
-  void Analyse(Node& node) const;
+  void FindBounds(Node& node, const std::vector<double>& values) const;
+  // Made when first asked for: a long product is built factor by factor, and only the whole of it is ever asked.
+  struct ValueList {
+    bool known = false;
+    std::vector<double> values;
+    double distinct = 1;
+  };
+  const ValueList& ListValues(NodeId id) const;
 
   std::vector<std::vector<double>> domains_;
   std::vector<Node> nodes_;
+  mutable std::vector<ValueList> value_lists_;  // by node
   std::map<Key, NodeId> known_;
 };
 

@@ -101,7 +101,7 @@ class OrderSearch {
     const Node& node = graph_[id];
     Below below;
     below.op = node.op;
-    below.distinct = node.distinct;
+    below.distinct = graph_.Distinct(id);
     below.any_order = node.any_order;
     for (uint16_t parameter : node.parameters)
       below.needs |= uint64_t{1} << (std::lower_bound(parameters_.begin(), parameters_.end(), parameter) - parameters_.begin());

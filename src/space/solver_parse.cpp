@@ -32,8 +32,6 @@ constexpr BinaryOperator kBinaryOperators[] = {
 };
 
 double Power(double a, double b) { return std::pow(a, b); }
-double CeilDivide(double a, double b) { return std::ceil(a / b); }
-double Align(double a, double b) { return std::ceil(a / b) * b; }
 double Sign(double a) { return a < 0 ? -1 : (a > 0 ? 1 : 0); }
 double RoundHalfUp(double a) { return std::floor(a + 0.5); }
 
@@ -41,12 +39,12 @@ const std::map<std::string_view, Function>& Functions() {
   using One = double (*)(double);
   using Two = double (*)(double, double);
   static const std::map<std::string_view, Function> functions = {
-      {"floor", {static_cast<One>(std::floor)}},
-      {"ceil", {static_cast<One>(std::ceil)}},
-      {"round", {static_cast<One>(std::round)}},
+      {"floor", {static_cast<One>(std::floor), nullptr, true}},
+      {"ceil", {static_cast<One>(std::ceil), nullptr, true}},
+      {"round", {static_cast<One>(std::round), nullptr, true}},
       {"rint", {RoundHalfUp}},
       {"abs", {static_cast<One>(std::fabs)}},
-      {"sqrt", {static_cast<One>(std::sqrt)}},
+      {"sqrt", {static_cast<One>(std::sqrt), nullptr, true}},
       {"log2", {static_cast<One>(std::log2)}},
       {"log10", {static_cast<One>(std::log10)}},
       {"log", {static_cast<One>(std::log)}},
@@ -67,8 +65,6 @@ const std::map<std::string_view, Function>& Functions() {
       {"atanh", {static_cast<One>(std::atanh)}},
       {"pow", {nullptr, Power}},
       {"atan2", {nullptr, static_cast<Two>(std::atan2)}},
-      {"ceil_div", {nullptr, CeilDivide}},
-      {"align", {nullptr, Align}},
   };
   return functions;
 }
@@ -221,16 +217,22 @@ class Parser {
     if (!failure_.empty()) return 0;
 
     const bool list = name == "min" || name == "max" || name == "sum" || name == "avg";
+    const bool rounds_up = name == "ceil_div" || name == "align";
     const auto function = Functions().find(name);
-    if (!list && function == Functions().end()) {
+    if (!list && !rounds_up && function == Functions().end()) {
       at_ = begin;
       return Fail(fmt::format("there is no function '{}'", name));
     }
-    const size_t wanted = list ? 1 : (function->second.one ? 1 : 2);
+    const size_t wanted = list || (!rounds_up && function->second.one) ? 1 : 2;
     if (list ? arguments.empty() : arguments.size() != wanted) {
       at_ = begin;
       return Fail(fmt::format("'{}' takes {}{} value{}, found {}", name, list ? "at least " : "", wanted, wanted == 1 ? "" : "s",
                               arguments.size()));
+    }
+    if (rounds_up) {
+      const NodeId quotient = graph_.Make(Op::kDivide, arguments);
+      const NodeId steps = graph_.Make(Op::kCall1, {quotient}, Functions().at("ceil"));
+      return name == "align" ? graph_.Make(Op::kMultiply, {steps, arguments[1]}) : steps;
     }
     if (!list) return graph_.Make(function->second.one ? Op::kCall1 : Op::kCall2, arguments, function->second);
     const Op op = name == "min" ? Op::kMinimum : (name == "max" ? Op::kMaximum : Op::kAdd);

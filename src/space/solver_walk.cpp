@@ -86,7 +86,10 @@ void Walk::MakeLevel(const Graph& graph, const Program& program, size_t level, c
     if (slots[i].level > here)
       for (size_t k = 0; k < slots[i].operand_count; ++k) read_later[slots[i].operands[k]] = true;
   }
-  Level made{LaneProgram(program, graph.domains()[order_[level]], changing, state_index), {}, {}};
+  Level made{LaneProgram(program, graph.domains()[order_[level]], changing, state_index),
+             {},
+             {},
+             BoundCheck(program, graph.domains(), here, before)};
   for (uint32_t root : program.roots)
     if (slots[root].level == here) made.lanes.Check(root);
   // The next state: whatever is known now and read by something that is not.
@@ -152,12 +155,14 @@ double Walk::CountBelow(size_t level, const double* state) {
   if (const double* count = known.Find(state, hash)) return *count;
   Scratch& scratch = scratch_[level];
   const size_t values = domain_size(level);
-  if (visits_left_ < values) {
+  const bool possible = levels_[level].bounds.Possible(state);
+  const uint64_t visits = possible ? values : 1;
+  if (visits_left_ < visits) {
     gave_up_ = true;
     return 0;
   }
-  visits_left_ -= values;
-  const size_t alive = Step(level, state, scratch);
+  visits_left_ -= visits;
+  const size_t alive = possible ? Step(level, state, scratch) : 0;
   double total = 0;
   if (level + 1 == levels_.size()) {
     total = static_cast<double>(alive);
@@ -230,7 +235,7 @@ bool Walk::Alive(size_t level, const double* state) {
   if (const double* count = counts_[level].Find(state, hash)) return *count != 0;
   Scratch& scratch = scratch_[level];
   bool alive = false;
-  if (Step(level, state, scratch) > 0) {
+  if (levels_[level].bounds.Possible(state) && Step(level, state, scratch) > 0) {
     double* next = states_[level + 1].data();
     for (size_t value = 0; value < domain_size(level) && !alive; ++value) {
       if (!scratch.alive[value]) continue;

@@ -13,6 +13,7 @@
 #include <random>
 #include <vector>
 
+#include "space/solver_bounds.h"
 #include "space/solver_program.h"
 
 namespace lathe::solver {
@@ -72,6 +73,7 @@ class Walk {
     LaneProgram lanes;
     std::vector<LaneProgram::Source> next;  // the next level's state
     std::vector<Irrelevance> irrelevant;
+    BoundCheck bounds;  // asked before a new state is solved
   };
 
   void MakeLevel(const Graph& graph, const Program& program, size_t level, const std::vector<uint32_t>& before,

@@ -56,7 +56,7 @@ TEST(SolverParse, AgreesWithMuParserOnRandomExpressions) {
   RandomExpression expressions(random, kNames);
   const std::vector<std::vector<double>> domains = {{0, 1, 2, 3}, {1, 2, 4, 8, 16}, {-1, 0, 5}, {0.5, 1, 2.25}};
   size_t finite = 0;
-  for (int round = 0; round < 1000; ++round) {
+  for (int round = 0; round < 500; ++round) {
     const std::string text = round % 2 == 0 ? expressions.Number(3) : expressions.Truth(3);
     std::vector<int> order = {0, 1, 2, 3};
     std::shuffle(order.begin(), order.end(), random);
@@ -72,7 +72,7 @@ TEST(SolverParse, AgreesWithMuParserOnRandomExpressions) {
       EXPECT_NEAR(found, expected, 1e-12 * std::abs(expected)) << text << " at " << at[0] << ' ' << at[1] << ' ' << at[2] << ' ' << at[3];
     }
   }
-  EXPECT_GT(finite, 2000u);
+  EXPECT_GT(finite, 1000u);
 }
 
 TEST(SolverParse, BindsOperatorsAsMuParserDoes) {

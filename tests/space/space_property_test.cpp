@@ -96,7 +96,7 @@ std::string Describe(const RandomSpace& space) {
 TEST(SpaceProperty, AgreesWithBruteForceOnRandomSpaces) {
   std::mt19937_64 random(11);
   size_t partly_valid = 0;
-  for (int round = 0; round < 800; ++round) {
+  for (int round = 0; round < 400; ++round) {
     const RandomSpace random_space = MakeRandomSpace(random);
     SCOPED_TRACE(Describe(random_space));
     const std::set<Point> valid = BruteForce(random_space);
@@ -136,7 +136,7 @@ TEST(SpaceProperty, AgreesWithBruteForceOnRandomSpaces) {
       ASSERT_TRUE(!sample || valid.contains(*sample));
     }
   }
-  EXPECT_GT(partly_valid, 100u) << "the random spaces have become too easy to mean anything";
+  EXPECT_GT(partly_valid, 70u) << "the random spaces have become too easy to mean anything";
 }
 
 TEST(SpaceProperty, SamplesEveryValidPointEquallyOften) {

@@ -209,6 +209,16 @@ TEST(Space, CountsATrillionRawPointsWhereGroupsMultiply) {
   EXPECT_EQ(Open(Huge({"P0 + P1 + P2 + P3 + P4 + P5 + P6 + P7 + P8 + P9 + P10 + P11 <= 21"})).CountValid(), 293930u);
 }
 
+TEST(Space, EndsEarlyWhatIsOverItsLimitAlready) {
+  std::string sum = "0";
+  for (int i = 0; i < 12; ++i) sum += fmt::format(" + P{}*{}", i, i + 1.5);
+  // The least sum is 84, the greatest 840. Next to the least are single and double steps of the smallest weights.
+  EXPECT_EQ(Open(Huge({sum + " < 84.5"})).CountValid(1000), 1u);
+  EXPECT_EQ(Open(Huge({sum + " <= 86.5"})).CountValid(10000), 3u);
+  EXPECT_EQ(Open(Huge({sum + " > 839"})).First(), Point(12, 9));
+  EXPECT_EQ(Open(Huge({sum + " > 840"})).First(), std::nullopt);
+}
+
 TEST(Space, CountsNothingBeyondItsLimitButStillSamples) {
   // Products of square roots hardly ever coincide: there are as many states as assignments.
   const SpaceDefinition definition =
