@@ -59,7 +59,10 @@ Result<Claims> ReadClaims(const TemplateLibrary& library) {
   return claims;
 }
 
-Result<std::pair<Workload, graph::Mapped>> Map(const graph::EvaluatedGraph& graph, int node, const std::vector<Claim>& claims) {
+// Normalising evaluates every rule of an operator's manifest; layers repeat.
+using Normalised = std::unordered_map<std::string, Result<Workload>>;
+
+Result<std::pair<Workload, graph::Mapped>> Map(const graph::EvaluatedGraph& graph, int node, const std::vector<Claim>& claims, Normalised& seen) {
   std::vector<std::string> reasons;
   for (const Claim& claim : claims) {
     Result<graph::Mapped> mapped = graph::MapNode(graph, node, claim.rule, *claim.op);
@@ -67,8 +70,11 @@ Result<std::pair<Workload, graph::Mapped>> Map(const graph::EvaluatedGraph& grap
       reasons.push_back(fmt::format("{}: {}", claim.op->name(), mapped.error().message));
       continue;
     }
-    Result<Workload> workload = claim.op->Normalise({claim.op->name(), mapped->attributes});
-    if (workload) return std::pair{*std::move(workload), *std::move(mapped)};
+    const std::string raw = claim.op->name() + ':' + ToString(mapped->attributes);
+    auto known = seen.find(raw);
+    if (known == seen.end()) known = seen.emplace(raw, claim.op->Normalise({claim.op->name(), mapped->attributes})).first;
+    const Result<Workload>& workload = known->second;
+    if (workload) return std::pair{*workload, *std::move(mapped)};
     reasons.push_back(workload.error().message);
   }
   return Error{ErrorCode::kInvalidInput, fmt::format("{}", fmt::join(reasons, "; "))};
@@ -111,6 +117,7 @@ Result<ModelTasks> ReadModelTasks(const std::filesystem::path& model, const Temp
   ModelTasks result;
   Collector collector(result);
   std::set<int> fused;
+  Normalised normalised;
   for (int i = 0; i < static_cast<int>(evaluated->nodes.size()); ++i) {
     const graph::EvaluatedNode& node = evaluated->nodes[static_cast<size_t>(i)];
     if (fused.contains(i)) continue;
@@ -122,7 +129,7 @@ Result<ModelTasks> ReadModelTasks(const std::filesystem::path& model, const Temp
         ++result.ignored[node.node->domain.empty() ? node.node->op : node.node->domain + "." + node.node->op];
       continue;
     }
-    Result<std::pair<Workload, graph::Mapped>> mapped = Map(*evaluated, i, claim->second);
+    Result<std::pair<Workload, graph::Mapped>> mapped = Map(*evaluated, i, claim->second, normalised);
     if (!mapped) {
       const std::string where = node.within.empty() ? "" : fmt::format(" (in {})", node.within);
       result.unknown.push_back({node.node->name, node.node->op, mapped.error().message + where});

@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <cstring>
-#include <fstream>
 #include <limits>
+
+#include "deploy/onnx_tensor_file.h"
 
 namespace lathe::graph {
 namespace {
@@ -26,93 +26,6 @@ constexpr int64_t kOldestOpset = 7;
 // A file may lie; the reader counts what it makes and stops there.
 constexpr size_t kMostNodes = 1'000'000;
 
-double HalfToDouble(uint16_t bits) {
-  const int exponent = (bits >> 10) & 31, fraction = bits & 1023;
-  const double sign = bits & 0x8000 ? -1 : 1;
-  if (exponent == 31) return fraction ? std::numeric_limits<double>::quiet_NaN() : sign * std::numeric_limits<double>::infinity();
-  return sign * (exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24));
-}
-
-double Bfloat16ToDouble(uint16_t bits) {
-  const uint32_t wide = uint32_t{bits} << 16;
-  float value = 0;
-  std::memcpy(&value, &wide, sizeof value);
-  return value;
-}
-
-size_t BytesOf(int type) {
-  switch (type) {
-    case kUint8:
-    case kInt8:
-    case kBool:
-      return 1;
-    case kUint16:
-    case kInt16:
-    case kFloat16:
-    case kBfloat16:
-      return 2;
-    case kFloat:
-    case kInt32:
-    case kUint32:
-      return 4;
-    case kInt64:
-    case kUint64:
-    case kDouble:
-      return 8;
-    default:
-      return 0;
-  }
-}
-
-template <typename T>
-T At(const std::string& raw, size_t index) {
-  T value;
-  std::memcpy(&value, raw.data() + index * sizeof(T), sizeof(T));
-  return value;
-}
-
-Scalar RawScalar(int type, const std::string& raw, size_t i) {
-  Scalar scalar;
-  scalar.known = true;
-  switch (type) {
-    case kFloat:
-      scalar.real = double{At<float>(raw, i)};
-      break;
-    case kDouble:
-      scalar.real = At<double>(raw, i);
-      break;
-    case kFloat16:
-      scalar.real = HalfToDouble(At<uint16_t>(raw, i));
-      break;
-    case kBfloat16:
-      scalar.real = Bfloat16ToDouble(At<uint16_t>(raw, i));
-      break;
-    case kUint8:
-    case kBool:
-      scalar.integer = At<uint8_t>(raw, i);
-      break;
-    case kInt8:
-      scalar.integer = At<int8_t>(raw, i);
-      break;
-    case kUint16:
-      scalar.integer = At<uint16_t>(raw, i);
-      break;
-    case kInt16:
-      scalar.integer = At<int16_t>(raw, i);
-      break;
-    case kInt32:
-      scalar.integer = At<int32_t>(raw, i);
-      break;
-    case kUint32:
-      scalar.integer = At<uint32_t>(raw, i);
-      break;
-    default:
-      scalar.integer = At<int64_t>(raw, i);
-      break;
-  }
-  return scalar;
-}
-
 class Reader {
  public:
   explicit Reader(fs::path folder) : folder_(std::move(folder)) {}
@@ -120,11 +33,9 @@ class Reader {
   Result<Graph> ReadGraph(const onnx::GraphProto& proto) {
     Graph graph;
     for (const auto& tensor : proto.initializer()) {
-      Initializer initializer;
-      initializer.name = tensor.name();
-      if (Status read = ReadTensor(tensor, initializer.type, initializer.dims, initializer.value, initializer.why_no_value); !read)
-        return read.error();
-      graph.initializers.push_back(std::move(initializer));
+      Result<Initializer> initializer = ReadTensor(tensor, folder_);
+      if (!initializer) return initializer.error();
+      graph.initializers.push_back(*std::move(initializer));
     }
     for (const auto& sparse : proto.sparse_initializer()) {
       Initializer initializer;
@@ -212,9 +123,11 @@ class Reader {
         break;
       case Proto::TENSOR: {
         attribute.kind = Kind::kTensor;
-        std::string ignored;
-        if (Status read = ReadTensor(proto.t(), attribute.tensor_type, attribute.tensor_dims, attribute.tensor, ignored); !read)
-          return read.error();
+        Result<Initializer> tensor = ReadTensor(proto.t(), folder_);
+        if (!tensor) return tensor.error();
+        attribute.tensor_type = tensor->type;
+        attribute.tensor_dims = tensor->dims;
+        attribute.tensor = tensor->value;
         break;
       }
       case Proto::GRAPH: {
@@ -249,107 +162,6 @@ class Reader {
       value.shape->push_back(std::move(read));
     }
     return value;
-  }
-
-  Status ReadTensor(const onnx::TensorProto& proto, int& type, std::vector<int64_t>& dims, std::optional<SmallTensor>& value,
-                    std::string& why_no_value) const {
-    type = proto.data_type();
-    dims.assign(proto.dims().begin(), proto.dims().end());
-    const std::optional<int64_t> count = ElementCount(dims);
-    if (!count) return Bad(fmt::format("tensor '{}' has an impossible shape [{}]", proto.name(), fmt::join(dims, ", ")));
-    const size_t element_bytes = BytesOf(type);
-    if (element_bytes == 0 || static_cast<uint64_t>(*count) > kSmallTensor) return {};
-    const size_t elements = static_cast<size_t>(*count);
-
-    SmallTensor tensor{type, dims, {}};
-    tensor.elements.resize(elements);
-    if (proto.data_location() == onnx::TensorProto::EXTERNAL) {
-      Result<std::string> raw = ReadExternal(proto, elements * element_bytes);
-      if (!raw) {
-        why_no_value = raw.error().message;
-        return {};
-      }
-      for (size_t i = 0; i < elements; ++i) tensor.elements[i] = RawScalar(type, *raw, i);
-    } else if (proto.has_raw_data()) {
-      if (proto.raw_data().size() != elements * element_bytes)
-        return Bad(fmt::format("tensor '{}' of shape [{}] needs {} bytes and has {}", proto.name(), fmt::join(dims, ", "),
-                               elements * element_bytes, proto.raw_data().size()));
-      for (size_t i = 0; i < elements; ++i) tensor.elements[i] = RawScalar(type, proto.raw_data(), i);
-    } else {
-      const int listed = ListedCount(proto);
-      if (listed != *count)
-        return Bad(
-            fmt::format("tensor '{}' of shape [{}] needs {} elements and has {}", proto.name(), fmt::join(dims, ", "), elements, listed));
-      for (size_t i = 0; i < elements; ++i) tensor.elements[i] = ListedScalar(proto, static_cast<int>(i));
-    }
-    value = std::move(tensor);
-    return {};
-  }
-
-  static int ListedCount(const onnx::TensorProto& proto) {
-    switch (proto.data_type()) {
-      case kFloat:
-        return proto.float_data_size();
-      case kDouble:
-        return proto.double_data_size();
-      case kInt64:
-        return proto.int64_data_size();
-      case kUint32:
-      case kUint64:
-        return proto.uint64_data_size();
-      default:
-        return proto.int32_data_size();
-    }
-  }
-
-  static Scalar ListedScalar(const onnx::TensorProto& proto, int i) {
-    Scalar scalar;
-    scalar.known = true;
-    switch (proto.data_type()) {
-      case kFloat:
-        scalar.real = double{proto.float_data(i)};
-        break;
-      case kDouble:
-        scalar.real = proto.double_data(i);
-        break;
-      case kFloat16:
-        scalar.real = HalfToDouble(static_cast<uint16_t>(proto.int32_data(i)));
-        break;
-      case kBfloat16:
-        scalar.real = Bfloat16ToDouble(static_cast<uint16_t>(proto.int32_data(i)));
-        break;
-      case kInt64:
-        scalar.integer = proto.int64_data(i);
-        break;
-      case kUint32:
-      case kUint64:
-        scalar.integer = static_cast<int64_t>(proto.uint64_data(i));
-        break;
-      default:
-        scalar.integer = proto.int32_data(i);
-    }
-    return scalar;
-  }
-
-  Result<std::string> ReadExternal(const onnx::TensorProto& proto, size_t bytes) const {
-    std::string location, offset = "0";
-    for (const auto& entry : proto.external_data()) {
-      if (entry.key() == "location") location = entry.value();
-      if (entry.key() == "offset") offset = entry.value();
-    }
-    const fs::path relative = fs::path(location).lexically_normal();
-    // A model is somebody else's file: it may name its own neighbours and nothing above them.
-    if (location.empty() || relative.is_absolute() || relative.begin() == relative.end() || *relative.begin() == "..")
-      return Bad(fmt::format("its data lies outside the model's folder ('{}')", location));
-    if (offset.empty() || offset.size() > 18 || offset.find_first_not_of("0123456789") != std::string::npos)
-      return Bad(fmt::format("its place in '{}' is no number ('{}')", location, offset));
-    std::ifstream file(folder_ / relative, std::ios::binary);
-    if (!file) return Bad(fmt::format("its data file '{}' cannot be opened", (folder_ / relative).string()));
-    std::string raw(bytes, '\0');
-    file.seekg(static_cast<std::streamoff>(std::stoll(offset)));
-    if (!file.read(raw.data(), static_cast<std::streamsize>(bytes)))
-      return Bad(fmt::format("its data file '{}' ends before it", (folder_ / relative).string()));
-    return raw;
   }
 
   fs::path folder_;

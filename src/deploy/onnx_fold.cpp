@@ -7,48 +7,6 @@
 
 namespace lathe::graph {
 
-std::optional<std::vector<int64_t>> Known::dims() const {
-  if (!shape) return std::nullopt;
-  std::vector<int64_t> sizes;
-  for (const Dim& dim : *shape) {
-    if (!dim.known()) return std::nullopt;
-    sizes.push_back(dim.size);
-  }
-  return sizes;
-}
-
-std::optional<std::vector<int64_t>> NodeContext::integers(const std::string& attribute, size_t at_input) const {
-  if (const SmallTensor* tensor = value(at_input)) return Integers(*tensor);
-  return node.Ints(attribute);
-}
-
-Shape ToShape(const std::vector<int64_t>& dims) {
-  Shape shape;
-  for (int64_t dim : dims) shape.push_back({dim, -1});
-  return shape;
-}
-
-Known FromValue(SmallTensor value) {
-  Known known;
-  known.type = value.type;
-  known.shape = ToShape(value.dims);
-  known.value = std::move(value);
-  return known;
-}
-
-Dim ToDim(const Scalar& scalar, Symbols& symbols) {
-  if (scalar.known && scalar.integer >= 0) return {scalar.integer, -1};
-  return {-1, scalar.symbol >= 0 ? scalar.symbol : symbols.New("its size is computed from data")};
-}
-
-Scalar ToScalar(const Dim& dim) {
-  Scalar scalar;
-  scalar.known = dim.known();
-  scalar.integer = dim.known() ? dim.size : 0;
-  scalar.symbol = dim.known() ? -1 : dim.symbol;
-  return scalar;
-}
-
 namespace {
 
 using Ints = std::vector<int64_t>;
@@ -97,13 +55,6 @@ Outputs MaybeOne(std::optional<SmallTensor> value) {
 Outputs Reshaped(const SmallTensor& from, Ints dims) {
   if (ElementCount(dims) != static_cast<int64_t>(from.elements.size())) return std::nullopt;
   return One({from.type, std::move(dims), from.elements});
-}
-
-bool NormaliseAxis(int64_t& axis, size_t rank) {
-  const auto signed_rank = static_cast<int64_t>(rank);
-  if (axis < -signed_rank || axis >= signed_rank) return false;
-  if (axis < 0) axis += signed_rank;
-  return true;
 }
 
 Outputs Constant(const NodeContext& context) {

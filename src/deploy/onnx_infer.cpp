@@ -212,7 +212,15 @@ class Evaluator {
     std::string trouble;
     Outputs outputs = FoldNode(context);
     if (!outputs) outputs = InferByRule(context);
+    if (!outputs) outputs = InferOpen(context);
     if (!outputs) {
+      Result<Outputs> slid = InferWindow(context);
+      if (slid)
+        outputs = *std::move(slid);
+      else
+        trouble = slid.error().message;
+    }
+    if (!outputs && trouble.empty()) {
       Result<std::vector<Known>> inferred = InferByLibrary(context);
       if (inferred)
         outputs = *std::move(inferred);

@@ -8,11 +8,6 @@
 namespace lathe {
 namespace {
 
-int64_t TellingNumber(Random& random) {
-  constexpr int64_t kNumbers[] = {0, 1, -1, 2, -2, 3, 4, 7, 16, 1000, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t{1} << 40};
-  return kNumbers[Below(random, std::size(kNumbers))];
-}
-
 float TellingReal(Random& random) {
   constexpr float kNumbers[] = {
       0, -1, 0.5F, 1e30F, -1e30F, 1e-30F, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()};
@@ -139,6 +134,11 @@ void DamageNode(onnx::NodeProto& node, const onnx::GraphProto& graph, Random& ra
 }
 
 }  // namespace
+
+int64_t TellingNumber(Random& random) {
+  constexpr int64_t kNumbers[] = {0, 1, -1, 2, -2, 3, 4, 7, 16, 1000, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t{1} << 40};
+  return kNumbers[Below(random, std::size(kNumbers))];
+}
 
 size_t Below(Random& random, size_t limit) { return std::uniform_int_distribution<size_t>(0, limit - 1)(random); }
 

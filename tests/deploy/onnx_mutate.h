@@ -9,6 +9,7 @@ namespace lathe {
 
 using Random = std::mt19937_64;
 size_t Below(Random& random, size_t limit);  // uniform in [0, limit)
+int64_t TellingNumber(Random& random);       // zero, small ones of both signs, the extremes
 
 // Cut off, a piece lost or doubled, some bytes changed. Most changes are small: whoever changes much is refused by protobuf already.
 std::string DamageBytes(std::string model, Random& random);
