@@ -4,7 +4,8 @@
 // BLOCK_C input channels of it). Each step loads TILE_Y*TILE_V vectors of input and meets them with one broadcast weight per channel.
 //
 // Where a row does not end with a vector, its last vector is moved back to end with the row: some pixels are computed twice, none is
-// read or written outside. Rows shorter than a vector, padding and column strides go through a copy in the workspace:
+// read or written outside. Rows shorter than a vector, padding and column strides go through a copy in the workspace,
+// as does anything on demand (planes far apart cost a page look-up each):
 //   [C][rows][phases][columns]   where phase p holds the columns p, p + STRIDE_W, p + 2*STRIDE_W, …: vectors load neighbours again.
 //
 // A 1x1 convolution without stride or padding is a matrix product: its pixels form one row of OH*OW.
@@ -31,11 +32,13 @@ constexpr int64_t kBlocks = CeilDiv(kTiles, kBlockTiles);
 constexpr int64_t kBlockRows = kFlat ? 1 : kBlockTiles * TILE_Y;
 constexpr int64_t kBlockVectors = kFlat ? kBlockTiles * TILE_V : kVectors;
 
-constexpr bool kCopied = PADDED || STRIDE_W > 1 || kShort;
+constexpr bool kCopied = PADDED || STRIDE_W > 1 || kShort || COPY == COPY_ALWAYS;
 constexpr int kPhases = S == 1 ? 1 : STRIDE_W;
 constexpr int kRowStep = R == 1 ? STRIDE_H : 1;  // only rows that some window touches are copied
 constexpr int64_t kWindowRows = (kBlockRows - 1) * STRIDE_H / kRowStep + (R - 1) * DILATION_H + 1;
-constexpr int64_t kPhaseColumns = (kShort ? LANES : kColumns) + (S - 1) * DILATION_W / STRIDE_W;
+// A copied part of a single long row begins a vector early, for a last vector that moves back to before the part.
+constexpr int64_t kLead = kFlat && kCopied && kShift != 0 ? LANES : 0;
+constexpr int64_t kPhaseColumns = kFlat ? kLead + kBlockVectors * LANES : (kShort ? LANES : kColumns) + (S - 1) * DILATION_W / STRIDE_W;
 constexpr int64_t kStepY = kCopied ? kPhases * kPhaseColumns : W;                         // from a row to the next
 constexpr int64_t kStepOut = kCopied ? STRIDE_H / kRowStep * kStepY : STRIDE_H * kStepY;  // from an output row's input to the next one's
 constexpr int64_t kStepC = kCopied ? kWindowRows * kStepY : int64_t(H) * W;
@@ -229,23 +232,30 @@ void Panel(const Block& block, const float* weight, int64_t panel) {
   }
 }
 
-// Columns x0, x0 + STEP, … of a row, zero outside of it.
-template <int STEP>
+// Columns x0, x0 + STRIDE_W, … of a row, zero outside of it.
 LATHE_INLINE void CopyRow(float* to, const float* row, int64_t width, int64_t x0, int64_t columns) {
-  const int64_t begin = Min<int64_t>(x0 < 0 ? CeilDiv(-x0, STEP) : 0, columns);
-  const int64_t end = Max<int64_t>(begin, Min<int64_t>(columns, x0 >= width ? 0 : (width - 1 - x0) / STEP + 1));
-  memset(to, 0, static_cast<size_t>(begin) * sizeof(float));
-  if (STEP == 1) {
-    memcpy(to + begin, row + x0 + begin, static_cast<size_t>(end - begin) * sizeof(float));
-  } else {
-    const float* from = row + x0 + begin * STEP;
-    for (int64_t x = 0; x < end - begin; ++x) to[begin + x] = from[x * STEP];
+  const int64_t begin = Min<int64_t>(x0 < 0 ? CeilDiv(-x0, STRIDE_W) : 0, columns);
+  const int64_t end = Max<int64_t>(begin, Min<int64_t>(columns, x0 >= width ? 0 : (width - 1 - x0) / STRIDE_W + 1));
+  for (int64_t x = 0; x < begin; ++x) to[x] = 0;
+  const float* from = row + x0;
+  int64_t x = begin;
+  if (STRIDE_W == 1) {
+    memcpy(to + x, from + x, static_cast<size_t>(end - x) * sizeof(float));
+    x = end;
   }
-  memset(to + end, 0, static_cast<size_t>(columns - end) * sizeof(float));
+  if (STRIDE_W == 2)
+#pragma GCC unroll 1
+    for (; x + LANES <= end && x0 + 2 * (x + LANES) <= width; x += LANES) {
+      Lane even, odd;
+      Unzip<LANES>(from + 2 * x, even, odd);
+      Store<float, LANES>(to + x, even);
+    }
+  for (; x < end; ++x) to[x] = from[x * STRIDE_W];
+  for (; x < columns; ++x) to[x] = 0;
 }
 
-// image: [c, h, w] -> window, from output row y on
-void CopyWindow(const float* image, float* window, int64_t y, int64_t rows) {
+// image: [c, h, w] -> window, from output row y, or from column x of the single long row
+void CopyWindow(const float* image, float* window, int64_t y, int64_t rows, int64_t x) {
   constexpr int64_t kHeight = kFlat ? 1 : H, kWidth = kFlat ? int64_t(H) * W : W;
   const int64_t y0 = y * STRIDE_H - PAD_TOP;
   for (int64_t c = 0; c < C; ++c)
@@ -256,7 +266,7 @@ void CopyWindow(const float* image, float* window, int64_t y, int64_t rows) {
         if (from < 0 || from >= kHeight)
           memset(to, 0, kPhaseColumns * sizeof(float));
         else
-          CopyRow<STRIDE_W>(to, image + (c * kHeight + from) * kWidth, kWidth, phase - PAD_LEFT, kPhaseColumns);
+          CopyRow(to, image + (c * kHeight + from) * kWidth, kWidth, x - kLead + phase - PAD_LEFT, kPhaseColumns);
       }
 }
 
@@ -278,9 +288,10 @@ void run(const float* input, const float* weight, const float*, float* output, i
       block.partial = window + kWindowFloats;
       block.output = output + image * OH * OW * K + y * OW + block.first_vector * LANES;
       if (kCopied) {
-        if (copied != unit / SPLIT_K) CopyWindow(pixels, window, y, (block.rows - 1) * STRIDE_H / kRowStep + (R - 1) * DILATION_H + 1);
+        if (copied != unit / SPLIT_K)
+          CopyWindow(pixels, window, y, (block.rows - 1) * STRIDE_H / kRowStep + (R - 1) * DILATION_H + 1, block.first_vector * LANES);
         copied = unit / SPLIT_K;
-        block.window = window;
+        block.window = window + kLead;
       } else {
         block.window = pixels + y * kStepOut + block.first_vector * LANES;
       }
