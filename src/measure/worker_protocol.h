@@ -14,9 +14,9 @@
 // ends without kFinished, or a kFailed... outcome, was taken down by its candidate. Signal handlers add where the fault was.
 //
 //   $ lathe-worker                                        run the job on fd 3
-//   $ lathe-worker --launch SECONDS BYTES CPUS -- ARGV…   become ARGV (a compiler) with limits on CPU time, address space and CPUs ("0,2";
+//   $ lathe-worker --launch SECONDS BYTES CPUS -- ARGV…   run ARGV (a compiler) with limits on CPU time, address space and CPUs ("0,2";
 //   0 or
-//                                                         "" for none), and die with the parent
+//                                                         "" for none), and kill all of it when the parent dies
 #pragma once
 
 #include <cstddef>

@@ -10,6 +10,12 @@
 
 namespace lathe {
 
+void UseAddressSanitizer(WorkshopOptions& options) {
+  options.worker_program = options.worker_program.parent_path() / "lathe-worker-asan";
+  for (const char* flag : {"-fsanitize=address", "-fno-omit-frame-pointer", "-g1"}) options.toolchain.extra_flags.emplace_back(flag);
+  options.verify_only = true;
+}
+
 Workshop::Workshop(const TemplateLibrary* library, WorkshopOptions options, CpuPlan cpus, Scratch scratch, ArtifactCache cache)
     : library_(library),
       options_(std::move(options)),

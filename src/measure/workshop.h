@@ -37,6 +37,10 @@ struct WorkshopOptions {
   uint64_t seed = 1;  // of the inputs
 };
 
+// Builds candidates with the address sanitizer and runs them in lathe-worker-asan beside `options.worker_program`: reads outside of tensors
+// are then found, too. For verifying; timings mean nothing.
+void UseAddressSanitizer(WorkshopOptions& options);
+
 class Workshop {
  public:
   // Makes a backend over this workshop's builder; the cpu backend when none is given.

@@ -33,6 +33,7 @@ inline WorkshopOptions TestOptions() {
   options.run.timeout = std::chrono::seconds(8);
   // Half the compile time: plain C headers in place of the C++ ones around them.
   options.toolchain.flags = {"-std=c++20", "-O1", "-fPIC", "-shared", "-D_GLIBCXX_INCLUDE_NEXT_C_HEADERS"};
+  options.run.memory_headroom_bytes = 256 << 20;
   options.sampling.max_seconds = 0.02;
   return options;
 }

@@ -225,6 +225,16 @@ TEST_F(Faults, VerifyingOnlyTakesNoSamples) {
   Expect(shop->Measure({1, FaultCandidate("works_once"), 0, false}), MeasureStatus::kWrongResult, "wrong in the last run");
 }
 
+TEST_F(Faults, ReadsOutsideTensorsAreFoundWithTheAddressSanitizer) {
+  WorkshopOptions options = TestOptions();
+  UseAddressSanitizer(options);
+  if (!std::filesystem::exists(options.worker_program)) GTEST_SKIP() << "built with another sanitizer";
+  const auto shop = MakeShop(options);
+  Expect(shop->Measure({1, FaultCandidate("ok"), 0, false}), MeasureStatus::kOk, "");
+  Expect(shop->Measure({1, FaultCandidate("read_after"), 0, false}), MeasureStatus::kCrashed, "AddressSanitizer: use-after-poison");
+  Expect(Measure("read_after"), MeasureStatus::kOk, "");
+}
+
 TEST_F(Faults, ColdCachesMakeALargeKernelSlower) {
   WorkshopOptions options = TestOptions();
   const Candidate candidate = FaultCandidate("ok", 0, 100000);

@@ -111,6 +111,31 @@ TEST(Subprocess, AMissingProgramIsAnErrorThatNamesIt) {
   EXPECT_THAT(result.error().message, HasSubstr("/nonexistent/program"));
 }
 
+// What a compiler's launcher does when the process that started it is killed.
+TEST(Launcher, KillsWhatItStartedWhenItsParentDies) {
+  const std::string worker = std::string(LATHE_BIN_DIR) + "/lathe-worker";
+  // The outer shell stands for us: it starts the launcher in a session of its own, as posix_spawn does for us, and is killed.
+  SubprocessOptions options;
+  options.deadline = std::chrono::seconds(20);
+  const SubprocessResult result =
+      Shell("setsid " + worker + " --launch 0 0 '' -- /bin/sh -c 'sleep 100 & echo $!; wait' & sleep 0.3; kill -9 $$", options);
+  ASSERT_EQ(result.end, End::kSignalled);
+  const std::string proc = "/proc/" + result.output.substr(0, result.output.find('\n'));
+  ASSERT_GT(proc.size(), 6U) << result.output;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (fs::exists(proc + "/cwd/.") && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_FALSE(fs::exists(proc + "/cwd/."));
+}
+
+TEST(Launcher, PassesOnHowItEnded) {
+  const std::string launch = std::string(LATHE_BIN_DIR) + "/lathe-worker --launch 5 0 '' -- ";
+  EXPECT_EQ(Shell("exec " + launch + "/bin/sh -c 'exit 7'").code, 7);
+  const SubprocessResult killed = Shell("exec " + launch + "/bin/sh -c 'kill -SEGV $$'");
+  EXPECT_EQ(killed.end, End::kSignalled);
+  EXPECT_EQ(killed.code, SIGSEGV);
+  EXPECT_EQ(Shell("exec " + launch + "/nonexistent").code, 127);
+}
+
 TEST(SharedMemory, SealedContentCannotBeChanged) {
   Result<SharedMemory> memory = SharedMemory::Create("test", 100);
   ASSERT_TRUE(memory);

@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -62,27 +63,42 @@ void PinTo(const char* cpus) {
   if (count > 0) ::sched_setaffinity(0, sizeof set, &set);
 }
 
-// --launch SECONDS BYTES CPUS -- ARGV…
-int Launch(char** arguments) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+// Becomes the program, with limits that whatever it starts inherits.
+[[noreturn]] void Execute(char** arguments) {
+  ::signal(SIGTERM, SIG_DFL);
   const rlimit none = {0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
-  // Inherited by whatever a compiler starts; those outlive a parent that is killed, but not these limits.
   if (const rlim_t seconds = std::strtoull(arguments[0], nullptr, 10); seconds > 0) {
     const rlimit limit = {seconds, seconds + 1};
     ::setrlimit(RLIMIT_CPU, &limit);
-  }
-  if (const rlim_t bytes = std::strtoull(arguments[1], nullptr, 10); bytes > 0) {
-    const rlimit limit = {bytes, bytes};
-    ::setrlimit(RLIMIT_AS, &limit);
   }
   PinTo(arguments[2]);
 #ifdef __NR_close_range
   ::syscall(__NR_close_range, 3, ~0U, 0);
 #endif
+  if (const rlim_t bytes = std::strtoull(arguments[1], nullptr, 10); bytes > 0) {
+    const rlimit limit = {bytes, bytes};
+    ::setrlimit(RLIMIT_AS, &limit);
+  }
   ::execvp(arguments[4], arguments + 4);
   std::fprintf(stderr, "start '%s': %s\n", arguments[4], std::strerror(errno));
-  return 127;
+  ::_exit(127);
+}
+
+// --launch SECONDS BYTES CPUS -- ARGV…
+int Launch(char** arguments) {
+  // Stays between, for should our parent be killed: a compiler's own children die with nobody, so their whole group is killed from here.
+  ::signal(SIGTERM, [](int) { ::kill(0, SIGKILL); });
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  const pid_t child = ::fork();  // of a process this small, cheaper than posix_spawn
+  if (child == 0) Execute(arguments);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!WIFSIGNALED(status)) return child < 0 ? 126 : WEXITSTATUS(status);
+  ::signal(WTERMSIG(status), SIG_DFL);
+  ::raise(WTERMSIG(status));
+  return 128 + WTERMSIG(status);
 }
 
 }  // namespace

@@ -82,6 +82,9 @@ int run(const float* input, const float* weight, const float* bias, float* outpu
   output[count + 4096] = 1;
 #elif BEHAVES(READ_FAR_BEFORE)
   output[0] += input[-8192];
+#elif BEHAVES(READ_AFTER)
+  const float next = static_cast<const volatile float*>(input)[count];
+  if (next == 12345) output[0] = next;
 #elif BEHAVES(WRITE_INPUT)
   const_cast<float*>(input)[3] = 1;
 #elif BEHAVES(WRITE_PACKED)
