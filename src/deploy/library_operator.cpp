@@ -300,6 +300,7 @@ Result<std::string> LibraryOperator::Dispatch() const {
                                                {"@CREATE_ARGUMENTS@", Arguments(true, true)},
                                                {"@RUN_ARGUMENTS@", Arguments(false, true)},
                                                {"@CONSTANTS@", constants},
+                                               {"@IS_CONSTANT@", is_constant},
                                                {"@RUN_TENSORS@", run_tensors},
                                                {"@ALIGNMENT@", alignment},
                                                {"@DYNAMIC@", dynamic_count == 0 ? "0" : dynamic_values},
