@@ -74,8 +74,7 @@ CREATE INDEX measurements_by_speed ON measurements (workload_id, target_id, cut_
 CREATE INDEX measurements_by_candidate ON measurements (workload_id, template_id, target_id, config_id);
 CREATE INDEX measurements_by_run ON measurements (run_id, status);
 )sql",
-    // 2: boards. Which one measured, and what a run cost in energy. `sample_count` lets a finalist's careful measurement outrank an earlier
-    // quick one of the same candidate without reading either's samples.
+    // 2: boards. Which one measured, what a run cost in energy, and how carefully it was measured, without counting in JSON.
     R"sql(
 ALTER TABLE measurements ADD COLUMN board TEXT NOT NULL DEFAULT 'local';
 ALTER TABLE measurements ADD COLUMN joules REAL;

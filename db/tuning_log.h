@@ -55,8 +55,9 @@ class TuningLog final : public Journal {
                                            const Target& target) override;
   Status EndRun(const std::string& run_id, const std::string& state) override;
 
-  // The fastest candidates. A candidate counts with its most careful measurement (not cut early, then most samples, then newest), and not
-  // at all when it failed after that (crashed, wrong result, …). `count` rows, fastest first.
+  // The fastest candidates: one row each, fastest first, up to `count`. A candidate counts with all its samples together (those cut early
+  // only where there are no others): its row is the newest, its samples and seconds are the common ones. It does not count when it was ever
+  // wrong, or failed after its last success.
   Result<BestAnswer> Best(const BestQuery& query, size_t count = 1);
   // The best of each workload on each target that the filter lets through, sorted by workload key, then target key.
   // Among fingerprints of one target the newest measured one is taken.
@@ -91,6 +92,8 @@ class TuningLog final : public Journal {
   TuningLog(std::filesystem::path path, sqlite::Database database, ReadableAs readable, const TuningLogOptions& options);
   static Result<std::unique_ptr<TuningLog>> Prepare(std::filesystem::path path, sqlite::Database database, const TuningLogOptions& options);
   Error Named(const Error& error, const std::string& doing) const;  // "DOING tuning log 'PATH': …"
+  // `from` is what follows "FROM measurements m", up to the first condition.
+  Result<std::vector<LoggedMeasurement>> Fastest(const std::string& from, const RowConditions& where, size_t count);
   Result<std::vector<LoggedMeasurement>> BestOfTarget(int64_t workload_id, int64_t target_id, const RowConditions& where, size_t count);
   Status ForEachLocked(const LogFilter& filter, const std::function<bool(const LoggedMeasurement&)>& visit);
 

@@ -1,28 +1,73 @@
 // Which config is best, and reading rows.
 //
-// The best of a workload on a target walks the index measurements_by_speed (workload, target, cut_early, seconds) from its fast end until a
-// row passes two look-ups in measurements_by_candidate: no more careful measurement of the same candidate, no failure after it. So the
-// question costs a few look-ups whatever the log's size. Tried and dropped: a table of winners kept by the writer, which a merge, a changed
-// template or a late wrong_result each make wrong.
+// A candidate counts with all its samples together: the search's quick look and the finals' repetitions, as the tuner itself counts. Their
+// common quantile is in no index, but it is never below the smallest quantile of the rows it is made of. So rows are walked in the order of
+// measurements_by_speed (workload, target, cut_early, seconds), each new candidate's samples are put together, and the walk ends when the
+// next row's own time is no better than the worst answer in hand: a few look-ups whatever the log's size. Tried and dropped: a table of
+// winners kept by the writer, which a merge, a changed template or a late wrong result each make wrong; the row with most samples alone,
+// which disagrees with the tuner about ties.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <array>
+#include <set>
+#include <tuple>
 
 #include "db/log_rows.h"
+#include "db/measurement_json.h"
 #include "db/tuning_log.h"
 
 namespace lathe {
 namespace {
 
-// The row stands for its candidate. A later build_timeout or board_lost says nothing against it.
-constexpr const char* kStands = R"sql(NOT EXISTS (
-  SELECT 1 FROM measurements o
-  WHERE o.workload_id = m.workload_id AND o.template_id = m.template_id AND o.target_id = m.target_id AND o.config_id = m.config_id
-    AND CASE
-      WHEN o.status = 'ok' THEN (1 - o.cut_early, o.sample_count, o.finished_unix_ms, o.id) > (1 - m.cut_early, m.sample_count, m.finished_unix_ms, m.id)
-      ELSE o.status NOT IN ('board_lost', 'build_timeout') AND (o.finished_unix_ms, o.id) > (m.finished_unix_ms, m.id)
-    END))sql";
+// What the log knows of one candidate on one target.
+struct CandidateRecord {
+  std::vector<double> samples;
+  int64_t newest_row = 0;
+  bool cut_early = true;  // every row was
+  bool reliable = true;   // never wrong, and nothing failed after the newest success
+};
+
+// A wrong result stands whenever it came; a crash, a timeout and the like until a later success; a lost board or a build that ran out of
+// time say nothing about the candidate.
+Result<CandidateRecord> RecordOf(sqlite::Database& database, int64_t workload, int64_t version, int64_t target, int64_t config,
+                                 const RowConditions& where) {
+  Result<sqlite::Statement> rows = PrepareWith(
+      database,
+      fmt::format(
+          "SELECT m.id, m.status, m.cut_early, m.samples, {} FROM measurements m WHERE m.workload_id = {} AND m.template_id = {} AND "
+          "m.target_id = {} AND m.config_id = {} ORDER BY m.finished_unix_ms, m.id",
+          where.sql, workload, version, target, config),
+      where.texts);
+  if (!rows) return rows.error();
+  CandidateRecord record;
+  bool wrong = false;
+  while (true) {
+    Result<bool> row = rows->Step();
+    if (!row) return row.error();
+    if (!*row) break;
+    const std::string status = rows->Text(1);
+    if (status != "ok") {
+      wrong = wrong || status == "wrong_result";
+      if (status != "board_lost" && status != "build_timeout") record.reliable = false;
+      continue;
+    }
+    record.reliable = true;
+    const bool cut = rows->Integer(2) != 0;
+    if (rows->Integer(4) == 0 || (cut && !record.cut_early)) continue;
+    if (!cut && record.cut_early) record.samples.clear();  // what was cut early counts only where there is nothing better
+    record.cut_early = cut;
+    record.newest_row = rows->Integer(0);
+    try {
+      for (const nlohmann::ordered_json& sample : nlohmann::ordered_json::parse(rows->Text(3)))
+        record.samples.push_back(NumberFromJson(sample));
+    } catch (const nlohmann::json::exception& failure) {
+      return Error{ErrorCode::kIncompatible, fmt::format("row {}: {}", record.newest_row, failure.what())};
+    }
+  }
+  if (wrong) record.reliable = false;
+  return record;
+}
 
 }  // namespace
 
@@ -58,22 +103,51 @@ Result<int64_t> TuningLog::Count(const LogFilter& filter) {
   return count->front();
 }
 
-Result<std::vector<LoggedMeasurement>> TuningLog::BestOfTarget(int64_t workload_id, int64_t target_id, const RowConditions& where,
-                                                               size_t count) {
-  Result<std::vector<int64_t>> ids =
-      ReadIds(database_,
-              fmt::format("SELECT m.id FROM measurements m INDEXED BY measurements_by_speed WHERE m.workload_id = {} AND m.target_id = {} "
-                          "AND m.seconds IS NOT NULL AND {} AND {} ORDER BY m.cut_early, m.seconds LIMIT {}",
-                          workload_id, target_id, where.sql, kStands, count),
-              where.texts);
-  if (!ids) return ids.error();
-  std::vector<LoggedMeasurement> rows;
-  for (const int64_t id : *ids) {
-    Result<LoggedMeasurement> row = ReadRow(statements_, id);
+Result<std::vector<LoggedMeasurement>> TuningLog::Fastest(const std::string& from, const RowConditions& where, size_t count) {
+  Result<sqlite::Statement> walk = PrepareWith(
+      database_,
+      fmt::format("SELECT m.cut_early, m.seconds, m.workload_id, m.template_id, m.target_id, m.config_id FROM measurements m {} AND "
+                  "m.seconds IS NOT NULL AND {} ORDER BY m.cut_early, m.seconds",
+                  from, where.sql),
+      where.texts);
+  if (!walk) return walk.error();
+  struct Found {
+    bool cut_early;
+    double seconds;
+    CandidateRecord record;
+    bool operator<(const Found& other) const { return std::tie(cut_early, seconds) < std::tie(other.cut_early, other.seconds); }
+  };
+  std::vector<Found> best;  // sorted, at most `count`
+  std::set<std::array<int64_t, 4>> seen;
+  while (count > 0) {
+    Result<bool> row = walk->Step();
     if (!row) return row.error();
+    if (!*row) break;
+    const Found bound{walk->Integer(0) != 0, walk->Real(1), {}};
+    if (best.size() == count && !(bound < best.back())) break;
+    if (!seen.insert({walk->Integer(2), walk->Integer(3), walk->Integer(4), walk->Integer(5)}).second) continue;
+    Result<CandidateRecord> record = RecordOf(database_, walk->Integer(2), walk->Integer(3), walk->Integer(4), walk->Integer(5), where);
+    if (!record) return record.error();
+    if (!record->reliable || record->samples.empty()) continue;
+    Found found{record->cut_early, LowQuantile(record->samples), *std::move(record)};
+    best.insert(std::upper_bound(best.begin(), best.end(), found), std::move(found));
+    if (best.size() > count) best.pop_back();
+  }
+  std::vector<LoggedMeasurement> rows;
+  for (Found& found : best) {
+    Result<LoggedMeasurement> row = ReadRow(statements_, found.record.newest_row);
+    if (!row) return row.error();
+    row->measurement.seconds = std::move(found.record.samples);
+    row->seconds = found.seconds;
     rows.push_back(*std::move(row));
   }
   return rows;
+}
+
+Result<std::vector<LoggedMeasurement>> TuningLog::BestOfTarget(int64_t workload_id, int64_t target_id, const RowConditions& where,
+                                                               size_t count) {
+  return Fastest(fmt::format("INDEXED BY measurements_by_speed WHERE m.workload_id = {} AND m.target_id = {}", workload_id, target_id),
+                 where, count);
 }
 
 Result<BestAnswer> TuningLog::Best(const BestQuery& query, size_t count) {
@@ -166,20 +240,7 @@ Result<std::vector<LoggedMeasurement>> TuningLog::Top(const LogFilter& filter, s
   auto rows = [&]() -> Result<std::vector<LoggedMeasurement>> {
     Result<sqlite::Transaction> view = sqlite::Transaction::BeginRead(database_);
     if (!view) return view.error();
-    const RowConditions where = ConditionsOf(filter);
-    Result<std::vector<int64_t>> ids = ReadIds(
-        database_,
-        fmt::format("SELECT m.id FROM measurements m WHERE m.seconds IS NOT NULL AND {} AND {} ORDER BY m.cut_early, m.seconds LIMIT {}",
-                    where.sql, kStands, count),
-        where.texts);
-    if (!ids) return ids.error();
-    std::vector<LoggedMeasurement> top;
-    for (const int64_t id : *ids) {
-      Result<LoggedMeasurement> row = ReadRow(statements_, id);
-      if (!row) return row.error();
-      top.push_back(*std::move(row));
-    }
-    return top;
+    return Fastest("WHERE 1", ConditionsOf(filter), count);
   }();
   if (!rows) return Named(rows.error(), "query");
   return rows;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
+#include <random>
 
 #include "db/sqlite.h"
 #include "tests/db/made_up_rows.h"
@@ -15,6 +17,13 @@ namespace {
 class BestConfigInFile : public InFolder {};
 
 int64_t TileOf(const LoggedMeasurement& row) { return std::get<int64_t>(*Find(row.measurement.candidate.config, "TILE_X")); }
+
+// The answer's rows, out of the Result that holds them.
+std::vector<BestConfig> BestRows(TuningLog& log, size_t count) {
+  const auto answer = log.Best(AskFor(), count);
+  EXPECT_TRUE(answer) << answer.error().message;
+  return answer ? answer->best : std::vector<BestConfig>();
+}
 
 int64_t BestTile(TuningLog& log, const BestQuery& query = AskFor()) {
   const auto answer = log.Best(query);
@@ -39,14 +48,42 @@ TEST(BestConfig, IsNoneForAWorkloadNobodyMeasuredAndForFailuresOnly) {
   EXPECT_TRUE(log->Best(AskFor(99))->best.empty());
 }
 
-TEST(BestConfig, BelievesTheMeasurementWithMoreSamplesOfTheSameCandidate) {
-  Measurement lucky = MakeMeasurement(1, 0.5), careful = MakeMeasurement(1, 2);
-  careful.seconds.resize(20, 2);
-  const auto log = LogOf({careful, lucky, MakeMeasurement(2, 1)});
-  EXPECT_EQ(BestTile(*log), 2) << "the lucky sample of 1 must not win";
+TEST(BestConfig, CountsACandidateWithAllItsSamplesTogether) {
+  Measurement lucky = MakeMeasurement(1, 0.5), finals = MakeMeasurement(1, 2);
+  finals.seconds.assign(20, 2);
+  finals.finished_unix_ms += 1000;
+  const auto log = LogOf({lucky, finals, MakeMeasurement(2, 1)});
+  EXPECT_EQ(BestTile(*log), 2) << "the lucky samples of 1 must not win";
   const auto both = log->Best(AskFor(), 10);
   ASSERT_EQ(both->best.size(), 2u) << "one row a candidate";
   EXPECT_EQ(both->best[1].row.seconds, 2);
+  EXPECT_EQ(both->best[1].row.measurement.seconds.size(), 23u);
+  EXPECT_EQ(both->best[1].row.measurement.finished_unix_ms, finals.finished_unix_ms);
+}
+
+// Against the plain way: every candidate's samples together, sorted.
+TEST(BestConfig, AgreesWithPuttingAllSamplesTogetherOnRandomLogs) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 30; ++round) {
+    std::vector<Measurement> rows;
+    std::map<int64_t, std::vector<double>> samples;
+    for (int64_t i = 0; i < 60; ++i) {
+      Measurement m = MakeMeasurement(static_cast<int64_t>(random() % 15), 1);
+      m.finished_unix_ms += i * 100;
+      m.seconds.resize(1 + random() % 9);
+      for (double& seconds : m.seconds) seconds = 1 + static_cast<double>(random() % 1000) / 250;
+      std::vector<double>& known = samples[std::get<int64_t>(*Find(m.candidate.config, "TILE_X"))];
+      known.insert(known.end(), m.seconds.begin(), m.seconds.end());
+      rows.push_back(m);
+    }
+    std::vector<double> expected, found;
+    for (const auto& [tile, all] : samples) expected.push_back(LowQuantile(all));
+    std::sort(expected.begin(), expected.end());
+    expected.resize(3);
+    const auto log = LogOf(rows);
+    for (const BestConfig& best : BestRows(*log, 3)) found.push_back(best.row.seconds);
+    EXPECT_EQ(found, expected);
+  }
 }
 
 TEST(BestConfig, PrefersWhatWasNotCutEarly) {
@@ -58,13 +95,19 @@ TEST(BestConfig, PrefersWhatWasNotCutEarly) {
   EXPECT_EQ(BestTile(*log), 2);
 }
 
-TEST(BestConfig, IsNotACandidateThatFailedAfterItsGoodMeasurement) {
-  Measurement wrong = MakeFailure(1, MeasureStatus::kWrongResult);
-  wrong.finished_unix_ms += 1000;
-  Measurement lost = MakeFailure(2, MeasureStatus::kBoardLost);
-  lost.finished_unix_ms += 1000;
-  const auto log = LogOf({MakeMeasurement(1, 1), MakeMeasurement(2, 2), wrong, lost});
-  EXPECT_EQ(BestTile(*log), 2) << "a lost board says nothing about the candidate, a wrong result everything";
+TEST(BestConfig, IsNotACandidateThatWasEverWrongOrFailedSince) {
+  const auto later = [](Measurement m, int64_t by) {
+    m.finished_unix_ms += by;
+    return m;
+  };
+  const auto log =
+      LogOf({MakeFailure(1, MeasureStatus::kWrongResult), later(MakeMeasurement(1, 1), 1000),                         // wrong once
+             MakeMeasurement(2, 2), later(MakeFailure(2, MeasureStatus::kCrashed), 1000),                             // crashes now
+             MakeFailure(3, MeasureStatus::kCrashed), later(MakeMeasurement(3, 3), 1000),                             // crashed once
+             MakeMeasurement(4, 4), later(MakeFailure(4, MeasureStatus::kBoardLost), 1000), MakeMeasurement(5, 5)});  // board lost
+  std::vector<int64_t> tiles;
+  for (const BestConfig& best : BestRows(*log, 10)) tiles.push_back(TileOf(best.row));
+  EXPECT_EQ(tiles, (std::vector<int64_t>{3, 4, 5}));
 }
 
 TEST(BestConfig, LeavesMeasurementsOfOldTemplateSourcesToHistory) {
