@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The whole way on one machine: tune a detector's workloads, ask the log, generate the kernel library, run a pipeline on it.
+#
+#   tools/demo.sh [OUT]      OUT: where everything goes (default: build/demo)
+#
+# LATHE_DEMO_TIME (default 5m) is how long the tuner may take, LATHE_DEMO_TRIALS (default 64) how many candidates a workload.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=${1:-build/demo}
+step() { printf '\n== %s\n' "$*"; }
+started=$SECONDS
+
+step "packages, build"
+tools/install-dependencies.sh
+cmake --preset release -DLATHE_BUILD_TESTS=OFF > /dev/null
+cmake --build --preset release
+mkdir -p "$out"
+lathe=build/release/bin/lathe
+log=$out/tuning.db
+model=models/yolo_small_1080p.onnx
+
+step "what this machine can do at most"
+$lathe limits --log "$log"
+
+step "the detector's tasks"
+$lathe tasks "$model"
+
+step "tune them"
+$lathe tune "$model" --board local --log "$log" --trials "${LATHE_DEMO_TRIALS:-64}" --time "${LATHE_DEMO_TIME:-5m}" --seed 1
+
+step "ask the log"
+$lathe query --log "$log" --operator nms --best
+$lathe query --log "$log" --failures
+
+step "generate the kernel library, build it, run its own test, install it"
+$lathe build "$model" --log "$log" --out "$out/kernels"
+cmake -S "$out/kernels" -B "$out/kernels/build" > /dev/null
+cmake --build "$out/kernels/build" -j "$(nproc)"
+ctest --test-dir "$out/kernels/build" --output-on-failure
+cmake --install "$out/kernels/build" --prefix "$out/installed" > /dev/null
+
+step "a pipeline that links it, on a 1080p picture"
+picture=$out/picture.ppm
+if [ ! -s "$picture" ]; then
+  # Any 8-bit binary PPM will do; this one is out of a Debian package.
+  (cd "$out" && apt-get download -q ukui-wallpapers > /dev/null && dpkg-deb -x ukui-wallpapers_*.deb wallpapers)
+  command -v djpeg > /dev/null || apt-get install -y -q --no-install-recommends libjpeg-turbo-progs > /dev/null
+  djpeg -pnm -scale 5/8 "$out/wallpapers/usr/share/backgrounds/firstgeneration.jpg" > "$picture"
+fi
+cmake -S examples/salient_boxes -B "$out/example" -DCMAKE_PREFIX_PATH="$PWD/$out/installed" > /dev/null
+cmake --build "$out/example"
+"$out/example/salient_boxes" "$picture" "$out/boxes.ppm"
+
+step "done in $((SECONDS - started)) s; everything is in $out"
