@@ -34,7 +34,7 @@ void SamplingPlan::Add(double seconds, double elapsed) {
   constexpr uint32_t kFewest = 3;  // what a kernel that takes a second gets
   const bool late = elapsed >= options_.max_seconds;
   if (count < (late ? std::min(kFewest, options_.min_samples) : options_.min_samples)) return;
-  done_ = count >= options_.max_samples || late || RelativeInterval(samples_) <= options_.interval;
+  done_ = count >= options_.max_samples || late || (elapsed >= options_.min_seconds && RelativeInterval(samples_) <= options_.interval);
 }
 
 }  // namespace lathe

@@ -12,15 +12,16 @@
 namespace lathe {
 
 struct SamplingOptions {
-  double min_sample_seconds = 100e-6;  // a sample repeats the kernel until it is at least this long: the clock is then exact to 0.1 %
+  double min_sample_seconds = 200e-6;  // a sample repeats the kernel until it is at least this long: the clock is then exact to 0.1 %
   double warmup_seconds = 2e-3;        // at least one run, and runs for so long, before the first sample
   double max_seconds = 0.25;           // the budget of timing one candidate, warm-up included; three samples are taken regardless
+  double min_seconds = 0.02;           // samples are spread over so long at least: a burst of somebody else's work may last milliseconds
   double interval = 0.01;              // tight: the confidence interval is within this fraction of the quantile
   double best_seconds = 0;             // of this workload so far; 0: unknown
   double cut_ratio = 2;                // slower than the best by this factor in each of the first cut_after samples: stop
   uint32_t cut_after = 2;              // 0: never cut
   uint32_t min_samples = 5;
-  uint32_t max_samples = 60;
+  uint32_t max_samples = 150;
   uint32_t reserved = 0;
 };
 

@@ -31,7 +31,8 @@ struct WorkshopOptions {
   std::chrono::milliseconds reference_timeout{180'000};
   size_t reference_bytes = size_t{1} << 30;  // memory for inputs and expected outputs
   SamplingOptions sampling;
-  SamplingOptions finalist_sampling{.max_seconds = 1.0, .interval = 0.005, .cut_after = 0, .min_samples = 15, .max_samples = 200};
+  SamplingOptions finalist_sampling{
+      .max_seconds = 1.0, .min_seconds = 0.15, .interval = 0.005, .cut_after = 0, .min_samples = 15, .max_samples = 800};
   bool verify_only = false;  // no timing: `lathe check`
   bool cold_cache = false;
   uint64_t seed = 1;  // of the inputs

@@ -35,6 +35,7 @@ inline WorkshopOptions TestOptions() {
   options.toolchain.flags = {"-std=c++20", "-O1", "-fPIC", "-shared", "-D_GLIBCXX_INCLUDE_NEXT_C_HEADERS"};
   options.run.memory_headroom_bytes = 256 << 20;
   options.sampling.max_seconds = 0.02;
+  options.sampling.min_seconds = 0.002;
   return options;
 }
 

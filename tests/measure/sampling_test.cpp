@@ -31,9 +31,16 @@ TEST(Sampling, RepeatsAShortKernelUntilTheClockIsExact) {
 }
 
 TEST(Sampling, StopsAtTheLeastNumberWhenSamplesAgree) {
-  const SamplingPlan plan = Take({.min_samples = 5}, [] { return 1e-3; });
+  const SamplingPlan plan = Take({.min_seconds = 0, .min_samples = 5}, [] { return 1e-3; });
   EXPECT_EQ(plan.samples().size(), 5U);
   EXPECT_FALSE(plan.cut_early());
+}
+
+TEST(Sampling, SpreadsEvenAgreeingSamplesOverALittleTime) {
+  double elapsed = 0;
+  const SamplingPlan plan = Take(
+      {.min_seconds = 0.02, .min_samples = 5}, [] { return 1e-3; }, &elapsed);
+  EXPECT_NEAR(elapsed, 0.02, 1.1e-3);
 }
 
 TEST(Sampling, TakesMoreOfAWanderingKernelAndStopsAtTheMost) {
@@ -80,8 +87,8 @@ TEST(Sampling, OneSidedNoiseDoesNotKeepItFromStopping) {
   EXPECT_LT(plan.samples().size(), 60U);
 }
 
-TEST(Sampling, TheIntervalHoldsTheTrueQuantileAsOftenAsItSays) {
-  // 20 % quantile of the uniform distribution on [1, 2) is 1.2: count how often the rule's interval encloses it.
+TEST(Sampling, TheIntervalIsAsWideAsTheNormalApproximationSays) {
+  // Samples spread evenly over [1, 2): the 20 % quantile is 1.2, and its standard error sqrt(0.2 * 0.8 / n).
   std::mt19937 random(3);
   std::uniform_real_distribution<double> uniform(1, 2);
   int narrow = 0;
