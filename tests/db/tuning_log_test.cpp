@@ -186,6 +186,25 @@ TEST_F(TuningLogFile, TwoProcessesTakeTurnsAndTheOneThatWaitsTooLongIsToldWhy) {
   EXPECT_EQ(first->Count({}).value(), 1);
 }
 
+// Connections of their own meet in the file as processes do.
+TEST_F(TuningLogFile, SeveralProcessesMayMakeAndWriteOneLogAtOnce) {
+  std::vector<std::thread> threads;
+  for (int64_t t = 0; t < 6; ++t)
+    threads.emplace_back([this, t] {
+      const auto log = OpenLog(At("a.db"));
+      ASSERT_NE(log, nullptr);
+      EXPECT_TRUE(log->BeginRun(MakeRun("run-" + std::to_string(t))));
+      for (int64_t i = 0; i < 10; ++i) {
+        const Status recorded = log->Record("run-" + std::to_string(t), {MakeMeasurement(100 * t + i, 1)});
+        EXPECT_TRUE(recorded) << recorded.error().message;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  const auto log = OpenLog(At("a.db"));
+  EXPECT_EQ(log->Count({}).value(), 60);
+  EXPECT_EQ(log->Summary()->runs, 6);
+}
+
 TEST(TuningLog, SummaryCountsWhatThereIs) {
   const auto log = LogOf({MakeMeasurement(1, 1), MakeMeasurement(2, 1, 28), MakeFailure(3, MeasureStatus::kCrashed)});
   const auto summary = log->Summary();
