@@ -3,8 +3,8 @@
 // How many states there are after assigning a set of parameters depends on the set alone, so this is a shortest path over sets. A beam of
 // the best sets of each size is followed; the number of states is estimated from the values that the sub-expressions at the border can
 // take, and from how many assignments the constraints decided by then let through (256 random ones are tried). Rejected:
-// fewest-values-first, the usual rule; it splits products such as bx*tx, whose factors' states would merge, and was 5 to 50 times slower on
-// the recorded spaces' larger groups.
+// fewest-values-first, the usual rule. It splits products such as bx*tx, whose factors' states would merge, and visited up to 20 times as
+// many partial assignments on recorded spaces (Hotspot 2.8 M instead of 0.13 M, GEMM 4700 instead of 700).
 #pragma once
 
 #include <cstdint>

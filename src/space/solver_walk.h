@@ -2,8 +2,9 @@
 //
 // What a partial assignment still can become depends only on the values of those sub-expressions that undecided constraints will read: its
 // *state*. bx=2,tx=8 and bx=4,tx=4 are one state to a constraint that reads bx*tx. Each state is solved once and remembered with the number
-// of its completions, so work grows with the number of states, not of assignments (Hotspot: 22 M raw points, 350 k valid, 60 k states). All
-// values of the next parameter are tried together, one operation at a time over all of them.
+// of its completions, so work grows with the number of states, not of assignments (Hotspot: 22 M raw points, 350 k valid, 0.13 M visited).
+// A state in which a constraint can no longer hold, by its bounds, is not entered. All values of the next parameter are tried together, one
+// operation at a time over all of them.
 //
 // The memory for states is bounded; beyond it a walk stays right and gets slower. Not thread-safe.
 #pragma once

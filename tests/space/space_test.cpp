@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <set>
+#include <thread>
 
 #include "core/file.h"
 
@@ -230,6 +232,23 @@ TEST(Space, CountsNothingBeyondItsLimitButStillSamples) {
   ASSERT_TRUE(sample);
   EXPECT_TRUE(space.IsValid(*sample));
   EXPECT_TRUE(space.First());
+}
+
+TEST(Space, MayBeUsedFromSeveralThreads) {
+  const Space space = Open(*SpaceDefinitionFromJson(Recorded("gemm.json")));
+  std::vector<std::thread> threads;
+  std::atomic<int> valid = 0;
+  for (uint64_t seed = 0; seed < 4; ++seed)
+    threads.emplace_back([&, seed] {
+      std::mt19937_64 random(seed);
+      EXPECT_TRUE(seed != 3 || space.CountValid() == 116928u);
+      for (int i = 0; i < 50; ++i)
+        for (const Point& neighbour : space.Neighbours(*space.Sample(random))) valid += space.IsValid(neighbour) ? 1 : 0;
+      int left = 500;
+      space.ForEach([&](const Point& point) { return valid += space.IsValid(point) ? 1 : 0, --left > 0; });
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(valid, 4 * 500);
 }
 
 TEST(Space, SamplesTheSamePointsForTheSameSeed) {
