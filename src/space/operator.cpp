@@ -230,6 +230,15 @@ Result<Workload> Operator::Normalise(Workload workload) const {
   return complete;
 }
 
+std::string Operator::Label(const Workload& workload) const {
+  NamedValues shown;
+  for (const Attribute& attribute : attributes_) {
+    const Value* value = Find(workload.attributes, attribute.name);
+    if (value != nullptr && attribute.default_value != *value) shown.emplace_back(attribute.name, *value);
+  }
+  return name_ + ' ' + ToString(shown);
+}
+
 Result<std::map<std::string, double>> Operator::Numbers(const Workload& workload) const {
   std::map<std::string, double> numbers = choice_numbers_;
   for (const auto& [name, value] : workload.attributes) {

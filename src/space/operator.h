@@ -90,6 +90,9 @@ class Operator {
   // Fills defaults, checks names, types, ranges and the `valid` rules; attributes come back sorted. An error names attribute and rule.
   Result<Workload> Normalise(Workload workload) const;
 
+  // For people: "conv2d h=56,w=56,c=64": attributes in the manifest's order, those at their default left out.
+  std::string Label(const Workload& workload) const;
+
   // Every number an expression may name for this workload: attributes, derived values, and each choice's name as its number.
   // A choice attribute's own value is the number of its choice. The workload must be normalised.
   Result<std::map<std::string, double>> Numbers(const Workload& workload) const;

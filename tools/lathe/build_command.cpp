@@ -48,7 +48,7 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
                  exact && kernel.origin->untuned_seconds > 0
                      ? fmt::format("{:.2f}x", kernel.origin->untuned_seconds / kernel.origin->seconds)
                      : "-",
-                 kernel.candidate ? kernel.candidate->template_name : "-", kernel.workload.Key()});
+                 kernel.candidate ? kernel.candidate->template_name : "-", (*library->FindOperator(kernel.workload.operator_name))->Label(kernel.workload)});
     }
     fmt::print("{}", table.Text());
     for (const PlannedKernel& kernel : plan->kernels)

@@ -47,8 +47,9 @@ int PrintRows(const CommonOptions& common, const TemplateLibrary& library, Tunin
   std::map<std::string, MachineLimits> limits;
   for (const LoggedMeasurement& row : rows) {
     const Candidate& candidate = row.measurement.candidate;
-    std::string rate = "-", of_limit = "-";
+    std::string rate = "-", of_limit = "-", label = candidate.workload.Key();
     if (Result<const Operator*> op = library.FindOperator(candidate.workload.operator_name)) {
+      label = (*op)->Label(candidate.workload);
       if (limits.count(row.target_key) == 0) {
         Result<MachineLimits> known = LimitsFromLog(library, log, row.target_key);
         if (!known) return Fail(known.error());
@@ -63,7 +64,7 @@ int PrintRows(const CommonOptions& common, const TemplateLibrary& library, Tunin
         of_limit = fmt::format("{:.0f}% {}", 100 * share->share, share->limit);
     }
     table.Add({FormatSeconds(row.seconds), rate, of_limit, std::to_string(row.measurement.seconds.size()), candidate.template_name,
-               ToString(candidate.config), candidate.workload.Key(), row.target_key, FormatTime(row.measurement.finished_unix_ms)});
+               ToString(candidate.config), label, row.target_key, FormatTime(row.measurement.finished_unix_ms)});
   }
   fmt::print("{}", table.Text());
   if (rows.empty()) fmt::print(stderr, "lathe: '{}' holds nothing that fits\n", log.path().string());

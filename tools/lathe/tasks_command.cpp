@@ -25,8 +25,9 @@ int RunTasks(const CommonOptions& common, const std::string& model, const std::v
   Table table({"count", "GFLOP", "workload"});
   int64_t nodes = 0;
   for (const Task& task : tasks->tasks) {
-    Result<double> flops = (*library->FindOperator(task.workload.operator_name))->Flops(task.workload);
-    table.Add({std::to_string(task.count), flops && *flops > 0 ? fmt::format("{:.3f}", *flops / 1e9) : "-", task.key});
+    const Operator& op = **library->FindOperator(task.workload.operator_name);
+    Result<double> flops = op.Flops(task.workload);
+    table.Add({std::to_string(task.count), flops && *flops > 0 ? fmt::format("{:.3f}", *flops / 1e9) : "-", op.Label(task.workload)});
     nodes += task.count;
   }
   fmt::print("{}{} distinct workloads in {} nodes\n", table.Text(), tasks->tasks.size(), nodes);
