@@ -17,6 +17,8 @@
 //   $ lathe-worker --launch SECONDS BYTES CPUS -- ARGV…   run ARGV (a compiler) with limits on CPU time, address space and CPUs ("0,2";
 //   0 or
 //                                                         "" for none), and kill all of it when the parent dies
+//   $ lathe-worker --opencl-devices                       list OpenCL devices, and
+//   $ lathe-worker --opencl-build …                       compile for one: see worker/opencl_tool.h. Drivers stay out of the tuner's process
 #pragma once
 
 #include <cstddef>
@@ -60,7 +62,7 @@ enum JobFlags : uint32_t {
 
 struct Job {
   uint32_t magic, version;
-  char runner[16];  // "cpu"
+  char runner[16];  // "cpu", "opencl"
   uint32_t flags;
   int32_t parent_pid;
   uint32_t tensor_count, dynamic_count, cpu_count, threads;

@@ -168,6 +168,7 @@ std::unique_ptr<Runner> MakeCpuRunner(const Job& job, ResultFile& results) { ret
 
 std::unique_ptr<Runner> MakeRunner(std::string_view name, const Job& job, ResultFile& results) {
   if (name == "cpu") return MakeCpuRunner(job, results);
+  if (name == "opencl") return MakeOpenClRunner(job, results);
   return nullptr;
 }
 

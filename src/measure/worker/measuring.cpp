@@ -25,8 +25,14 @@ double Now() {
 
 double TimeRuns(Runner& runner, uint32_t repeats) {
   const double begin = Now();
-  for (uint32_t i = 0; i < repeats; ++i) runner.Run();
-  return (Now() - begin) / repeats;
+  double device = 0;
+  bool device_knows = true;
+  for (uint32_t i = 0; i < repeats; ++i) {
+    runner.Run();
+    device += runner.DeviceSeconds();
+    device_knows &= runner.DeviceSeconds() > 0;
+  }
+  return (device_knows ? device : Now() - begin) / repeats;
 }
 
 // One run's time once caches, clocks and branch predictors have settled; at least one run.

@@ -19,6 +19,8 @@ class Runner {
   virtual void MakeInputs() = 0;
   virtual void Prepare() = 0;                      // packs constants, where the template does
   virtual void Run() = 0;                          // once, complete on return
+  // The last run by the device's own clock; 0 where it has none, and then the time around Run() counts.
+  virtual double DeviceSeconds() const { return 0; }
   virtual void Poison(unsigned char pattern) = 0;  // overwrites every output
   virtual void Flush() = 0;                        // puts every tensor out of the caches
   // Checks what lies around the tensors, then copies the outputs into a slot of the results.
@@ -28,5 +30,6 @@ class Runner {
 // Null when this worker has no runner of that name. `job` and `results` outlive it.
 std::unique_ptr<Runner> MakeRunner(std::string_view name, const Job& job, ResultFile& results);
 std::unique_ptr<Runner> MakeCpuRunner(const Job& job, ResultFile& results);
+std::unique_ptr<Runner> MakeOpenClRunner(const Job& job, ResultFile& results);  // null when built without OpenCL
 
 }  // namespace lathe::worker

@@ -1,0 +1,148 @@
+#include "measure/opencl_backend.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <csignal>
+#include <sstream>
+
+#include "codegen/candidate_source.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "measure/opencl_target.h"
+#include "measure/subprocess.h"
+
+namespace lathe {
+namespace {
+
+constexpr const char *kSourceName = "candidate.cl", *kProgramName = "candidate.bin", *kFactsName = "facts";
+constexpr size_t kMostLog = 3000;  // of a compiler's output
+
+struct Found {
+  const Operator* op;
+  const KernelTemplate* tmpl;
+};
+
+Result<Found> FindIn(const TemplateLibrary& library, const Candidate& candidate) {
+  Result<const Operator*> op = library.FindOperator(candidate.workload.operator_name);
+  if (!op) return op.error();
+  Result<const KernelTemplate*> tmpl = library.FindTemplate(candidate.workload.operator_name + '/' + candidate.template_name);
+  if (!tmpl) return tmpl.error();
+  return Found{*op, *tmpl};
+}
+
+std::map<std::string, double> ReadFacts(const std::filesystem::path& file) {
+  std::map<std::string, double> facts;
+  const Result<std::string> text = ReadFile(file);
+  if (!text) return facts;
+  std::istringstream lines(*text);
+  double number = 0;
+  for (std::string name; lines >> name >> number;) facts[name] = number;
+  return facts;
+}
+
+}  // namespace
+
+BuildOutcome OpenClBackend::Build(const Candidate& candidate, const CancelToken* cancel) {
+  const auto failed = [](const Error& error) { return BuildOutcome{MeasureStatus::kBuildError, error.message, {}, 0}; };
+  Result<Found> found = FindIn(shop_->library(), candidate);
+  if (!found) return failed(found.error());
+  Result<std::string> source = CandidateSource(shop_->library(), candidate, target_);
+  if (!source) return failed(source.error().In("generate the source of " + candidate.Key()));
+  std::string flags = "-cl-std=CL1.2";
+  for (const std::string& flag : found->tmpl->flags()) flags += ' ' + flag;
+  return Compile(*source, flags, cancel);
+}
+
+BuildOutcome OpenClBackend::Compile(const std::string& source, const std::string& flags, const CancelToken* cancel) {
+  // The fingerprint holds the driver's version: another one compiles to something else.
+  const std::string key = Sha256(fmt::format("opencl\n{}\n{}\n{}", target_.FingerprintHash(), flags, source));
+  ArtifactCache& cache = shop_->artifacts();
+  if (std::optional<Artifact> there = cache.Find(key)) return {MeasureStatus::kOk, "", std::move(*there), 0};
+
+  const auto lost = [](const Error& error) { return BuildOutcome{MeasureStatus::kBoardLost, error.message, {}, 0}; };
+  Result<ScratchDir> dir = shop_->scratch().NewDir("build");
+  if (!dir) return lost(dir.error());
+  if (Status written = WriteFile(dir->path() / kSourceName, source); !written) return lost(written.error());
+
+  const WorkshopOptions& options = shop_->options();
+  const std::string worker = options.worker_program.string();
+  const auto cpu_seconds = static_cast<long long>(std::ceil(std::chrono::duration<double>(options.build.timeout).count())) + 5;
+  const std::vector<int> cpus = options.pin && !shop_->cpus().exclusive ? shop_->cpus().others : std::vector<int>();
+  SubprocessOptions run;
+  // No limit on address space: drivers reserve huge ranges.
+  run.argv = {worker,
+              "--launch",
+              std::to_string(cpu_seconds),
+              "0",
+              fmt::format("{}", fmt::join(cpus, ",")),
+              "--",
+              worker,
+              "--opencl-build",
+              std::to_string(device_),
+              kSourceName,
+              kProgramName,
+              kFactsName,
+              flags};
+  run.directory = dir->path();
+  run.environment = {"TMPDIR=" + dir->path().string(), "LC_ALL=C", "POCL_MAX_PTHREAD_COUNT=1"};
+  run.deadline = options.build.timeout;
+  run.cancel = cancel;
+  Result<SubprocessResult> result = RunSubprocess(run);
+  if (!result) return lost(result.error().In("build a candidate"));
+
+  using End = SubprocessResult::End;
+  if (result->end == End::kCancelled) return {MeasureStatus::kBoardLost, "cancelled", {}, result->seconds};
+  if (result->end == End::kDeadline || (result->end == End::kSignalled && result->code == SIGXCPU))
+    return {
+        MeasureStatus::kBuildTimeout, fmt::format("the OpenCL compiler took longer than {:.1f} s", result->seconds), {}, result->seconds};
+  if (result->output.size() > kMostLog) result->output.resize(kMostLog);
+  if (result->end == End::kSignalled)
+    return {MeasureStatus::kBuildError,
+            fmt::format("the OpenCL compiler ended with {}: {}", SignalName(result->code), result->output),
+            {},
+            result->seconds};
+  constexpr int kNoDevice = 3;  // the machine's fault, not the candidate's; see worker/opencl_tool.cpp
+  if (result->code == kNoDevice) return lost({ErrorCode::kUnavailable, result->output});
+  if (result->code != 0) return {MeasureStatus::kBuildError, result->output, {}, result->seconds};
+
+  Result<Artifact> artifact = cache.Add(key, dir->path() / kProgramName, ReadFacts(dir->path() / kFactsName));
+  if (!artifact) return lost(artifact.error());
+  return {MeasureStatus::kOk, "", std::move(*artifact), result->seconds};
+}
+
+Result<JobSpec> OpenClBackend::JobFor(const Candidate& candidate) {
+  Result<Found> found = FindIn(shop_->library(), candidate);
+  if (!found) return found.error();
+  const auto& [op, tmpl] = *found;
+  if (tmpl->packs() || tmpl->manifest().contains("packed"))
+    return Error{ErrorCode::kInvalidInput, fmt::format("template '{}': an OpenCL template cannot pack constants", tmpl->name())};
+  JobSpec spec;
+  spec.runner = "opencl";
+  spec.limit_address_space = false;
+  spec.confine = false;
+  Result<std::vector<TensorShape>> tensors = tmpl->Tensors(*op, candidate.workload);
+  if (!tensors) return tensors.error();
+  Result<size_t> workspace = tmpl->WorkspaceBytes(*op, candidate, target_);
+  if (!workspace) return workspace.error();
+  Result<std::vector<Launch>> launches = tmpl->Launches(*op, candidate, target_);
+  if (!launches) return launches.error();
+  spec.tensors = std::move(*tensors);
+  spec.workspace_bytes = *workspace;
+  spec.runner_options = fmt::format("device {}\n", device_);
+  for (const Launch& launch : *launches)
+    spec.runner_options += fmt::format("launch {} {} {} {}\n", launch.kernel, launch.global.size(), fmt::join(launch.global, " "),
+                                       fmt::join(launch.local, " "));
+  return spec;
+}
+
+Workshop::BackendFactory MakeOpenClBackend(size_t device) {
+  return [device](Workshop& shop) -> Result<std::unique_ptr<Backend>> {
+    Result<Target> target = OpenClTarget(device, shop.options().worker_program, shop.options().threads);
+    if (!target) return target.error();
+    return std::unique_ptr<Backend>(std::make_unique<OpenClBackend>(&shop, std::move(*target), device));
+  };
+}
+
+}  // namespace lathe
