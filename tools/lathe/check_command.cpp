@@ -6,6 +6,7 @@
 #include <random>
 
 #include "measure/local_measurer.h"
+#include "measure/target_choice.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/stop_signal.h"
 #include "tools/lathe/table.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct CheckFlags {
   std::vector<std::string> templates, workloads;
+  std::string target = "cpu";
   size_t configs = 5;
   uint64_t seed = 1;
   int threads = 1;
@@ -138,7 +140,9 @@ int RunCheck(const CommonOptions& common, const CheckFlags& flags) {
   options.threads = flags.threads;
   options.verify_only = true;
   options.seed = flags.seed;
-  Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&*library, options);
+  Result<Workshop::BackendFactory> backend = BackendFor(flags.target);
+  if (!backend) return Fail(backend.error());
+  Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&*library, options, 0, *backend);
   if (!measurer) return Fail(measurer.error());
   Checker checker(flags, **measurer);
   if (Status done = checker.Run(templates, *shapes); !done) return Fail(done.error());
@@ -178,6 +182,7 @@ void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--configs", flags->configs, "Configs for each template and shape; the first valid one is always among them")
       ->capture_default_str();
   command->add_option("--seed", flags->seed, "Another draw of configs and inputs")->capture_default_str();
+  command->add_option("--target", flags->target, "cpu, opencl (the first device), opencl:1 (another)")->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
   command->footer("Example:\n  lathe check direct_cpu --configs 30");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunCheck(common, *flags); }; });

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"
-#include "measure/cpu_target.h"
+#include "measure/target_choice.h"
 #include "space/space_diagnostics.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/table.h"
@@ -15,7 +15,7 @@ namespace lathe {
 namespace {
 
 struct SpaceFlags {
-  std::string tmpl, workload, definition;
+  std::string tmpl, workload, definition, target = "cpu";
   int threads = 1;
 };
 
@@ -62,7 +62,9 @@ Result<OpenedSpace> FromTemplate(const CommonOptions& common, const SpaceFlags& 
   if ((*tmpl)->operator_name() != (*op)->name())
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("template '{}' computes '{}', not '{}'", flags.tmpl, (*tmpl)->operator_name(), (*op)->name())};
-  const Target target = DetectCpuTarget(flags.threads, Toolchain::Default(), "");
+  Result<Target> chosen = TargetFor(flags.target, flags.threads);
+  if (!chosen) return chosen.error();
+  const Target& target = *chosen;
   Result<bool> applies = (*tmpl)->Applies(**op, *workload, target);
   if (!applies) return applies.error();
   if (!*applies)
@@ -142,6 +144,7 @@ void RegisterSpace(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--definition", flags->definition, "A bare space instead: JSON with id, parameters, values, constraints")
       ->excludes(tmpl)
       ->excludes(workload);
+  command->add_option("--target", flags->target, "cpu, opencl (the first device), opencl:1 (another)")->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
   command->footer("Example:\n  lathe space direct_cpu --workload conv2d:h=56,w=56,c=64,k=64,r=3,s=3,layout=nhwc");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunSpace(common, *flags); }; });

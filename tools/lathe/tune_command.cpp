@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "deploy/model_tasks.h"
-#include "measure/cpu_target.h"
+#include "measure/target_choice.h"
 #include "search/strategy.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/machine_limits.h"
@@ -133,8 +133,9 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
 int RunLimits(const CommonOptions& common, const SessionOptions& options) {
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
-  const Toolchain toolchain = Toolchain::Default();
-  Result<std::vector<Workload>> workloads = LimitWorkloads(*library, DetectCpuTarget(options.threads, toolchain, ""));
+  Result<Target> target = TargetFor(options.target, options.threads);
+  if (!target) return Fail(target.error());
+  Result<std::vector<Workload>> workloads = LimitWorkloads(*library, *target);
   if (!workloads) return Fail(workloads.error());
   std::vector<WeightedWorkload> wanted;
   for (const Workload& workload : *workloads) wanted.push_back({workload, 1});
@@ -154,6 +155,8 @@ int RunLimits(const CommonOptions& common, const SessionOptions& options) {
 
 void AddBoardOptions(CLI::App* command, SessionOptions& options) {
   command->add_option("--board", options.board, "Where to measure: local")->capture_default_str();
+  command->add_option("--target", options.target, "What runs the kernels: cpu, opencl (the first device), opencl:1 (another)")
+      ->capture_default_str();
   command->add_option("--log", options.log, "Tuning log; made when there is none")->capture_default_str();
   command->add_option("--threads", options.threads, "Threads a kernel may use; each number is a target of its own")
       ->capture_default_str()

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "core/hash.h"
+#include "measure/target_choice.h"
 #include "tools/lathe/progress_line.h"
 #include "tools/lathe/stop_signal.h"
 
@@ -39,7 +40,9 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
   shop.threads = options.threads;
   shop.cold_cache = options.cold_cache;
   shop.seed = options.seed;
-  Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, shop);
+  Result<Workshop::BackendFactory> backend = BackendFor(options.target);
+  if (!backend) return backend.error();
+  Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, shop, 0, *backend);
   if (!measurer) return measurer.error();
   const Target& target = (*measurer)->target();
 

@@ -15,6 +15,7 @@ namespace lathe {
 
 struct SessionOptions {
   std::string board = "local";
+  std::string target = "cpu";  // see measure/target_choice.h
   std::string log = "tuning.db";
   std::string strategy = "model";
   size_t trials = 200;
