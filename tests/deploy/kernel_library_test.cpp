@@ -1,0 +1,168 @@
+// Generates a library out of made-up winners, builds it with a plain CMake, runs its own test, and links a program to the installed copy.
+#include "deploy/kernel_library.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "core/file.h"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+
+const TemplateLibrary& Library() {
+  static const Result<TemplateLibrary> library = TemplateLibrary::Load(LATHE_SOURCE_DIR "/templates");
+  if (!library) ADD_FAILURE() << library.error().message;
+  return library.value();
+}
+
+Target ThisTarget() {
+  return {
+      "cpu",
+      "test",
+      "test",
+      {{"vector_bytes", 16}, {"vector_registers", 16}, {"threads", 1}, {"l1_bytes", 32768}, {"l2_bytes", 1 << 20}, {"l3_bytes", 1 << 24}},
+      {{"flags", "-std=c++20 -O2"}}};
+}
+
+Workload Normalised(const std::string& text) {
+  Result<Workload> workload = ParseWorkload(text);
+  Result<const Operator*> op = Library().FindOperator(workload->operator_name);
+  return *(*op)->Normalise(*workload);
+}
+
+// The first valid config of the first template that applies, as if it had won.
+Winner FirstConfig(const Workload& workload) {
+  const Operator& op = **Library().FindOperator(workload.operator_name);
+  for (const KernelTemplate* tmpl : Library().TemplatesOf(op.name())) {
+    if (!*tmpl->Applies(op, workload, ThisTarget())) continue;
+    const Space space = *tmpl->SpaceFor(op, workload, ThisTarget());
+    return {{workload, tmpl->name(), tmpl->hash(), space.ConfigAt(*space.First())}, 1e-4, 2e-4, ThisTarget(), "run", 1700000000000};
+  }
+  ADD_FAILURE() << "no template computes " << workload.Key();
+  return {};
+}
+
+const char* const kConv = "conv2d:h=9,w=9,c=5,k=7,r=3,s=3,pad_top=1,pad_left=1,pad_bottom=1,pad_right=1,bias=1,activation=relu";
+
+LibraryPlan Plan() {
+  const std::vector<WantedWorkload> wanted = {{Normalised(kConv), 2},
+                                              {Normalised("conv2d:h=11,w=9,c=5,k=7,r=3,s=3,bias=1,activation=relu"), 1},
+                                              {Normalised("resize:h=20,w=16,c=3,oh=9,ow=9"), 1},
+                                              {Normalised("nms:n=200,max_out=50"), 1}};
+  Result<LibraryPlan> plan =
+      PlanLibrary(Library(), ThisTarget(), wanted, {FirstConfig(wanted[0].workload), FirstConfig(wanted[3].workload)});
+  EXPECT_TRUE(plan) << (plan ? "" : plan.error().message);
+  return *plan;
+}
+
+void Shell(const std::string& command) {
+  ASSERT_EQ(std::system((command + " > /tmp/lathe-library-test.log 2>&1 || { cat /tmp/lathe-library-test.log; false; }").c_str()), 0)
+      << command;
+}
+
+TEST(LibraryPlan, SaysExactNearestOrFallbackAndWhy) {
+  const LibraryPlan plan = Plan();
+  ASSERT_EQ(plan.kernels.size(), 4u);
+  EXPECT_EQ(plan.kernels[0].match, Match::kExact);
+  EXPECT_EQ(plan.kernels[1].match, Match::kNearest);
+  EXPECT_NE(plan.kernels[1].reason.find(Normalised(kConv).Key()), std::string::npos);
+  EXPECT_EQ(plan.kernels[2].match, Match::kFallback);
+  EXPECT_FALSE(plan.kernels[2].reason.empty());
+  EXPECT_EQ(plan.kernels[3].match, Match::kExact);
+}
+
+TEST(LibraryPlan, ANamedChoiceIsNeverBorrowedAcross) {
+  const Workload nchw = Normalised(std::string(kConv) + ",layout=nchw");
+  Result<LibraryPlan> plan = PlanLibrary(Library(), ThisTarget(), {{nchw, 1}}, {FirstConfig(Normalised(kConv))});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->kernels[0].match, Match::kFallback);
+}
+
+TEST(KernelLibrary, ComesOutTheSameBytesTwice) {
+  Result<LibraryFiles> once = GenerateLibrary(Library(), Plan()), again = GenerateLibrary(Library(), Plan());
+  ASSERT_TRUE(once) << once.error().message;
+  EXPECT_EQ(*once, *again);
+  for (const auto& [name, text] : *once) EXPECT_EQ(text.find("@OP@"), std::string::npos) << name;
+}
+
+TEST(KernelLibrary, RefusesADirectoryThatHoldsSomethingElse) {
+  Result<TempDir> dir = TempDir::Create("library");
+  ASSERT_TRUE(WriteFile(dir->path() / "precious.txt", "mine"));
+  const Status written = WriteLibrary({{"a", "b"}}, dir->path());
+  ASSERT_FALSE(written);
+  EXPECT_EQ(*ReadFile(dir->path() / "precious.txt"), "mine");
+}
+
+TEST(KernelLibrary, ReplacesAnEarlierLibraryWhole) {
+  Result<TempDir> dir = TempDir::Create("library");
+  ASSERT_TRUE(WriteLibrary({{"src/old.cpp", "old"}, {"same", "same"}}, dir->path()));
+  ASSERT_TRUE(WriteLibrary({{"src/new.cpp", "new"}, {"same", "same"}}, dir->path()));
+  EXPECT_FALSE(fs::exists(dir->path() / "src/old.cpp"));
+  EXPECT_EQ(*ReadFile(dir->path() / "src/new.cpp"), "new");
+}
+
+TEST(KernelLibrary, BuildsWithoutLathePassesItsOwnTestAndIsFoundByFindPackage) {
+  Result<TempDir> dir = TempDir::Create("library");
+  ASSERT_TRUE(dir);
+  Result<LibraryFiles> files = GenerateLibrary(Library(), Plan());
+  ASSERT_TRUE(files) << files.error().message;
+  const std::string out = (dir->path() / "kernels").string(), app = (dir->path() / "app").string(),
+                    prefix = (dir->path() / "prefix").string();
+  ASSERT_TRUE(WriteLibrary(*files, out));
+  Shell(fmt::format(
+      "cmake -S {0} -B {0}/build && cmake --build {0}/build -j2 && {0}/build/kernels_test && cmake --install {0}/build --prefix {1}", out,
+      prefix));
+
+  fs::create_directories(app);
+  ASSERT_TRUE(
+      WriteFile(app + "/CMakeLists.txt",
+                "cmake_minimum_required(VERSION 3.10)\nproject(app CXX)\nset(CMAKE_CXX_STANDARD 17)\nfind_package(lathe_kernels REQUIRED)\n"
+                "add_executable(app app.cpp)\ntarget_link_libraries(app lathe_kernels::lathe_kernels)\n"));
+  ASSERT_TRUE(WriteFile(app + "/app.cpp", R"(
+#include <assert.h>
+#include <string.h>
+#include <lathe_kernels.hpp>
+#undef NDEBUG
+#include <assert.h>
+int main() {
+  lathe_conv2d_workload w = lathe_conv2d_defaults();
+  w.h = w.w = 9, w.c = 5, w.k = 7, w.r = w.s = 3, w.pad_top = w.pad_left = w.pad_bottom = w.pad_right = 1, w.bias = 1;
+  w.activation = LATHE_CONV2D_ACTIVATION_RELU;
+  float* in = (float*)lathe_alloc(4 * 2 * 9 * 9 * 5); float* out = (float*)lathe_alloc(4 * 2 * 9 * 9 * 7);
+  float weight[7 * 9 * 5] = {}, bias[7] = {1, 2, 3, 4, 5, 6, -7};
+  memset(in, 0, 4 * 2 * 9 * 9 * 5);
+  lathe::Conv2d conv(w, weight, bias);
+  assert(conv.match() == LATHE_MATCH_EXACT);
+  conv.Run(in, out);
+  assert(out[0] == 1 && out[6] == 0);
+  w.n = 2;  // only launch-time attributes differ: the same kernel, and it says so
+  assert(lathe::Conv2d(w, weight, bias).match() == LATHE_MATCH_NEAREST);
+  w.h = 8;
+  lathe::Conv2d other(w, weight, bias);
+  assert(other.match() == LATHE_MATCH_FALLBACK);
+  other.Run(in, out);
+  assert(out[1] == 2);
+  lathe_conv2d* none = nullptr;
+  assert(lathe_conv2d_create(&w, weight, bias, LATHE_STRICT, &none) == LATHE_NOT_TUNED && none == nullptr && strlen(lathe_last_error()) > 0);
+  w.r = 99;
+  assert(lathe_conv2d_create(&w, weight, bias, 0, &none) == LATHE_INVALID_ARGUMENT);
+  w.r = 3;
+  assert(lathe_conv2d_create(&w, weight, nullptr, 0, &none) == LATHE_INVALID_ARGUMENT);
+  assert(lathe_conv2d_create(nullptr, weight, bias, 0, &none) == LATHE_INVALID_ARGUMENT);
+  try { conv.Run(in + 1, out); assert(false); } catch (const lathe::KernelError& e) { assert(e.status() == LATHE_INVALID_ARGUMENT); }
+  size_t count = 0;
+  const lathe_kernel_info* table = lathe_kernels_table(&count);
+  assert(count == 4 && table[0].seconds == 1e-4 && table[0].untuned_seconds == 2e-4);
+  lathe_free(in), lathe_free(out);
+}
+)"));
+  Shell(fmt::format("cmake -S {0} -B {0}/build -DCMAKE_PREFIX_PATH={1} && cmake --build {0}/build && {0}/build/app", app, prefix));
+}
+
+}  // namespace
+}  // namespace lathe

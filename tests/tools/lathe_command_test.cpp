@@ -1,0 +1,194 @@
+// The program as a user meets it: what it prints, how it exits, and what survives kill -9.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "core/file.h"
+#include "db/tuning_log.h"
+
+extern char** environ;
+
+namespace lathe {
+namespace {
+
+const std::string kModels = LATHE_SOURCE_DIR "/models/";
+// Builds in a fraction of a second and has hundreds of valid configs.
+const std::string kSmall = "resize:h=24,w=40,c=3,oh=17,ow=19";
+
+struct Outcome {
+  int exit_code = -1;
+  std::string out, err;
+};
+
+class LatheCommand : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Result<TempDir> dir = TempDir::Create("command");
+    ASSERT_TRUE(dir);
+    dir_ = std::make_unique<TempDir>(*std::move(dir));
+    ::setenv("XDG_CACHE_HOME", (dir_->path() / "cache").c_str(), 1);
+  }
+
+  std::string Path(const char* name) const { return (dir_->path() / name).string(); }
+
+  pid_t Start(const std::vector<std::string>& arguments) const {
+    std::vector<char*> argv;
+    std::string program = LATHE_BIN_DIR "/lathe";
+    argv.push_back(program.data());
+    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, Path("out").c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    posix_spawn_file_actions_addopen(&actions, 2, Path("err").c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    pid_t pid = 0;
+    EXPECT_EQ(posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    return pid;
+  }
+
+  Outcome Run(const std::vector<std::string>& arguments) const {
+    const pid_t pid = Start(arguments);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), *ReadFile(Path("out")), *ReadFile(Path("err"))};
+  }
+
+  std::unique_ptr<TempDir> dir_;
+};
+
+TEST_F(LatheCommand, FindsTwentyThreeConvolutionsInResNet50) {
+  const Outcome tasks = Run({"tasks", kModels + "resnet50_224.onnx", "--json"});
+  ASSERT_EQ(tasks.exit_code, 0) << tasks.err;
+  int distinct = 0, nodes = 0;
+  for (const auto& task : nlohmann::json::parse(tasks.out)["tasks"])
+    if (task["operator"] == "conv2d") ++distinct, nodes += task["count"].get<int>();
+  EXPECT_EQ(distinct, 23);
+  EXPECT_EQ(nodes, 53);
+}
+
+TEST_F(LatheCommand, FindsEveryOperatorOfFasterRCnn) {
+  const Outcome tasks = Run({"tasks", kModels + "fasterrcnn_r50fpn_1080p.onnx", "--json"});
+  ASSERT_EQ(tasks.exit_code, 0) << tasks.err;
+  std::set<std::string> operators;
+  const nlohmann::json json = nlohmann::json::parse(tasks.out);
+  for (const auto& task : json["tasks"]) operators.insert(task["operator"]);
+  EXPECT_EQ(operators, (std::set<std::string>{"conv2d", "nms", "resize", "roi_align"}));
+  EXPECT_TRUE(json["unknown"].empty());
+}
+
+TEST_F(LatheCommand, CountsABareSpace) {
+  const Outcome space = Run({"space", "--definition", LATHE_SOURCE_DIR "/tests/space/data/hotspot.json", "--json"});
+  ASSERT_EQ(space.exit_code, 0) << space.err;
+  const nlohmann::json json = nlohmann::json::parse(space.out);
+  EXPECT_EQ(json["valid"], 349853);
+  EXPECT_EQ(json["raw"], 22200000);
+}
+
+TEST_F(LatheCommand, TunesThenAnswersThenBuildsALibrary) {
+  const std::string log = Path("tuning.db");
+  const Outcome tune = Run({"tune", "--workload", kSmall, "--log", log, "--trials", "6", "--strategy", "random", "--json"});
+  ASSERT_EQ(tune.exit_code, 0) << tune.err;
+  const nlohmann::json report = nlohmann::json::parse(tune.out);
+  ASSERT_EQ(report["tasks"].size(), 1u);
+  EXPECT_EQ(report["tasks"][0]["trials"], 6);
+
+  const Outcome best = Run({"query", "--log", log, "--operator", "resize", "--best", "--json"});
+  ASSERT_EQ(best.exit_code, 0) << best.err;
+  EXPECT_EQ(nlohmann::json::parse(best.out)["measurements"].size(), 1u);
+
+  ASSERT_TRUE(WriteFile(Path("tasks.json"), R"([{"operator": "resize", "workload": {"h": 24, "w": 40, "c": 3, "oh": 17, "ow": 19}}])"));
+  const Outcome build = Run({"build", Path("tasks.json"), "--log", log, "--out", Path("kernels"), "--strict"});
+  EXPECT_EQ(build.exit_code, 0) << build.err;
+  EXPECT_TRUE(std::filesystem::exists(Path("kernels") + "/include/lathe_kernels.h"));
+
+  ASSERT_TRUE(WriteFile(Path("more.json"), R"([{"operator": "resize", "workload": {"h": 24, "w": 40, "c": 4, "oh": 17, "ow": 19}}])"));
+  const Outcome strict = Run({"build", Path("more.json"), "--log", log, "--out", Path("kernels2"), "--strict"});
+  EXPECT_EQ(strict.exit_code, 4) << strict.err;
+  EXPECT_FALSE(std::filesystem::exists(Path("kernels2")));
+}
+
+TEST_F(LatheCommand, SaysWhatIsWrongWithItsInput) {
+  const std::vector<std::tuple<std::vector<std::string>, int, std::string>> cases = {
+      {{"tune", "--workload", "resize:h=24,nonesuch=1", "--log", Path("a.db")}, 3, "nonesuch"},
+      {{"tune", "--workload", "nonesuch:h=24", "--log", Path("a.db")}, 4, "nonesuch"},
+      {{"tasks", Path("missing.onnx")}, 4, "missing.onnx"},
+      {{"query", "--log", Path("missing.db"), "--best"}, 4, "missing.db"},
+      {{"space", "nonesuch", "--workload", kSmall}, 4, "nonesuch"},
+      {{"tune"}, 4, "nothing to tune"},
+      {{"nonesuch"}, 2, ""},
+      {{"tune", "--workload", kSmall, "--time", "soon", "--log", Path("a.db")}, 3, "soon"},
+      {{"tune", "--workload", kSmall, "--board", "far:1", "--log", Path("a.db")}, 3, "far:1"},
+  };
+  for (const auto& [arguments, code, text] : cases) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.exit_code, code) << fmt::format("{}", arguments.front()) << ": " << outcome.err;
+    EXPECT_NE(outcome.err.find(text), std::string::npos) << outcome.err;
+  }
+}
+
+TEST_F(LatheCommand, RefusesALogThatIsNone) {
+  ASSERT_TRUE(WriteFile(Path("junk.db"), "this is not a database, whatever its name says"));
+  const Outcome query = Run({"query", "--log", Path("junk.db"), "--best"});
+  EXPECT_NE(query.exit_code, 0);
+  EXPECT_NE(query.err.find("junk.db"), std::string::npos);
+  EXPECT_EQ(*ReadFile(Path("junk.db")), "this is not a database, whatever its name says");
+}
+
+TEST_F(LatheCommand, GoesOnAfterTenKillsAndMeasuresNothingTwice) {
+  constexpr size_t kTrials = 40;
+  const std::vector<std::string> tune = {
+      "tune", "--workload", kSmall, "--log", Path("tuning.db"), "--trials", std::to_string(kTrials), "--strategy", "random"};
+  std::mt19937 random(1);
+  std::set<std::string> known;  // candidates the log held after each kill
+  for (int kill = 0; kill < 10; ++kill) {
+    const pid_t pid = Start(tune);
+    std::this_thread::sleep_for(std::chrono::milliseconds(std::uniform_int_distribution<int>(50, 1200)(random)));
+    ::kill(pid, SIGKILL);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status)) continue;  // it was faster than we were
+    if (!std::filesystem::exists(Path("tuning.db"))) continue;
+    Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(Path("tuning.db"));
+    ASSERT_TRUE(log) << log.error().message;
+    std::set<std::string> now;
+    ASSERT_TRUE((*log)->ForEach({}, [&](const LoggedMeasurement& row) {
+      now.insert(row.measurement.candidate.Key());
+      return true;
+    }));
+    for (const std::string& key : known) EXPECT_TRUE(now.count(key)) << "lost " << key;
+    known = std::move(now);
+  }
+  const Outcome last = Run(tune);
+  ASSERT_EQ(last.exit_code, 0) << last.err;
+
+  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(Path("tuning.db"));
+  ASSERT_TRUE(log);
+  std::map<std::string, int> measured;
+  size_t rows = 0;
+  ASSERT_TRUE((*log)->ForEach({}, [&](const LoggedMeasurement& row) {
+    ++measured[row.measurement.candidate.Key()], ++rows;
+    return true;
+  }));
+  EXPECT_EQ(measured.size(), kTrials);
+  // Only the finals measure a candidate again: at most four of them, with the first config, twice each.
+  size_t again = 0;
+  for (const auto& [key, times] : measured) again += times > 1 ? 1 : 0;
+  EXPECT_LE(again, 5u);
+  EXPECT_LE(rows, kTrials + 10);
+  EXPECT_EQ((*log)->Runs()->size(), 1u) << "a resumed run keeps its id";
+}
+
+}  // namespace
+}  // namespace lathe
