@@ -72,7 +72,8 @@ TEST_F(LatheCommand, FindsTwentyThreeConvolutionsInResNet50) {
   const Outcome tasks = Run({"tasks", kModels + "resnet50_224.onnx", "--json"});
   ASSERT_EQ(tasks.exit_code, 0) << tasks.err;
   int distinct = 0, nodes = 0;
-  for (const auto& task : nlohmann::json::parse(tasks.out)["tasks"])
+  const nlohmann::json json = nlohmann::json::parse(tasks.out);
+  for (const auto& task : json["tasks"])
     if (task["operator"] == "conv2d") ++distinct, nodes += task["count"].get<int>();
   EXPECT_EQ(distinct, 23);
   EXPECT_EQ(nodes, 53);
