@@ -60,7 +60,7 @@ std::string ResultTable(const TemplateLibrary& library, const TuneReport& report
     table.Add({fmt::format("{:.0f}", task.weight), task.untuned ? FormatSeconds(task.untuned->objective) : "-",
                task.best ? FormatSeconds(task.best->objective) : "-", task.SpeedUp() ? fmt::format("{:.2f}x", *task.SpeedUp()) : "-",
                share ? fmt::format("{:.0f}% {}", 100 * share->share, share->limit) : "-", std::to_string(task.trials),
-               std::to_string(failed), task.best ? task.best->template_name : "-", task.workload.Key()});
+               std::to_string(failed), task.best ? task.best->template_name : "-", op.Label(task.workload)});
   }
   return table.Text();
 }
@@ -199,7 +199,7 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
 void RegisterLimits(CLI::App& app, CommonOptions& common, Action& chosen) {
   CLI::App* command = app.add_subcommand("limits", "Measure the most this machine can do: fused multiply-adds and copying");
   auto options = std::make_shared<SessionOptions>();
-  options->trials = 24;
+  options->trials = 16;
   options->command = "lathe limits";
   AddBoardOptions(command, *options);
   command->footer("`lathe tune` and `lathe query` then show how near each kernel comes.\n\nExample:\n  lathe limits --log tuning.db");
