@@ -54,20 +54,16 @@ constexpr int64_t StepOf(int64_t r, int64_t s, int64_t c) {
 
 // weight: [k, r, s, c] or [k, c, r, s] -> packed: [groups * blocks, 1 + steps, kBlockK]; the first step of each panel is the bias.
 void prepare(const float* weight, const float* bias, float* packed) {
+  memset(packed, 0, static_cast<size_t>(GROUPS * kBlocksK * kPanel) * sizeof(float));
   for (int64_t group = 0; group < GROUPS; ++group)
-    for (int64_t block = 0; block < kBlocksK; ++block) {
-      float* panel = packed + (group * kBlocksK + block) * kPanel;
-      for (int64_t lane = 0; lane < kBlockK; ++lane) {
-        const bool inside = block * kBlockK + lane < KG;
-        const int64_t k = group * KG + block * kBlockK + lane;
-        panel[lane] = BIAS && inside ? bias[k] : 0.0f;
-        for (int64_t r = 0; r < R; ++r)
-          for (int64_t s = 0; s < S; ++s)
-            for (int64_t c = 0; c < CG; ++c) {
-              const int64_t from = kNhwc ? ((k * R + r) * S + s) * CG + c : ((k * CG + c) * R + r) * S + s;
-              panel[(1 + StepOf(r, s, c)) * kBlockK + lane] = inside ? weight[from] : 0.0f;
-            }
-      }
+    for (int64_t in_group = 0; in_group < KG; ++in_group) {
+      const int64_t k = group * KG + in_group;
+      float* lane = packed + (group * kBlocksK + in_group / kBlockK) * kPanel + in_group % kBlockK;
+      if (BIAS) *lane = bias[k];
+      for (int64_t r = 0; r < R; ++r)
+        for (int64_t s = 0; s < S; ++s)
+          for (int64_t c = 0; c < CG; ++c)
+            lane[(1 + StepOf(r, s, c)) * kBlockK] = weight[kNhwc ? ((k * R + r) * S + s) * CG + c : ((k * CG + c) * R + r) * S + s];
     }
 }
 
