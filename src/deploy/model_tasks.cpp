@@ -62,9 +62,12 @@ Result<Claims> ReadClaims(const TemplateLibrary& library) {
 // Normalising evaluates every rule of an operator's manifest; layers repeat.
 using Normalised = std::unordered_map<std::string, Result<Workload>>;
 
-Result<std::pair<Workload, graph::Mapped>> Map(const graph::EvaluatedGraph& graph, int node, const std::vector<Claim>& claims, Normalised& seen) {
+Result<std::pair<Workload, graph::Mapped>> Map(const graph::EvaluatedGraph& graph, int node, const std::vector<Claim>& claims,
+                                               Normalised& seen) {
   std::vector<std::string> reasons;
+  const int64_t opset = graph.nodes[static_cast<size_t>(node)].opset;
   for (const Claim& claim : claims) {
+    if (opset < claim.rule.since || opset >= claim.rule.before) continue;
     Result<graph::Mapped> mapped = graph::MapNode(graph, node, claim.rule, *claim.op);
     if (!mapped) {
       reasons.push_back(fmt::format("{}: {}", claim.op->name(), mapped.error().message));
@@ -77,6 +80,7 @@ Result<std::pair<Workload, graph::Mapped>> Map(const graph::EvaluatedGraph& grap
     if (workload) return std::pair{*workload, *std::move(mapped)};
     reasons.push_back(workload.error().message);
   }
+  if (reasons.empty()) reasons.push_back(fmt::format("no operator has a rule for operator set {}", opset));
   return Error{ErrorCode::kInvalidInput, fmt::format("{}", fmt::join(reasons, "; "))};
 }
 

@@ -248,8 +248,8 @@ class Evaluator {
       known.why_unknown = WhyUnknown(context, inputs, trouble);
       return;
     }
-    for (Dim& dim : *known.shape)
-      if (!dim.known() && dim.symbol < 0) dim.symbol = graph_.symbols.New(WhyOpen(context, inputs));
+    for (size_t d = 0; d < known.shape->size(); ++d)
+      if (Dim& dim = (*known.shape)[d]; !dim.known() && dim.symbol < 0) dim.symbol = graph_.symbols.New(WhyOpen(context, inputs, d));
   }
 
   std::string WhyUnknown(const NodeContext& context, const std::vector<int>& inputs, const std::string& trouble) {
@@ -262,7 +262,11 @@ class Evaluator {
     return trouble.empty() ? self + ", whose size depends on data" : self + ": " + trouble;
   }
 
-  std::string WhyOpen(const NodeContext& context, const std::vector<int>& inputs) {
+  // Most likely the same dimension of an input is open, else some other.
+  std::string WhyOpen(const NodeContext& context, const std::vector<int>& inputs, size_t d) {
+    for (const Known* input : context.inputs)
+      if (input && input->shape && d < input->shape->size() && !(*input->shape)[d].known() && (*input->shape)[d].symbol >= 0)
+        return graph_.symbols[(*input->shape)[d].symbol].reason;
     for (const Known* input : context.inputs)
       for (const Dim& dim : input && input->shape ? *input->shape : Shape{})
         if (!dim.known() && dim.symbol >= 0) return graph_.symbols[dim.symbol].reason;

@@ -12,11 +12,20 @@ using Ints = std::vector<int64_t>;
 // A longer one picks a single element anyway; keeps the sums below within 64 bits.
 constexpr int64_t kLongestStep = int64_t{1} << 50;
 
+// A result of as many dimensions as `target` has elements, when not even those are known.
+Outputs OnlyRank(int type, const Known* target, size_t at_least) {
+  if (!target || !target->shape || target->shape->size() != 1 || !target->shape->front().known()) return std::nullopt;
+  const auto rank = static_cast<size_t>(target->shape->front().size);
+  if (rank > 64) return std::nullopt;
+  return OneOutput(type, Shape(std::max(rank, at_least)));  // the evaluator says why they are open
+}
+
 // As libonnx's, but sizes may be open: a -1 between known sizes stands for whatever open dimensions the input has.
 Outputs Reshape(const NodeContext& context) {
   const Known* data = context.input(0);
   const SmallTensor* target = context.value(1);
-  if (!data || !target || !IsInteger(target->type)) return std::nullopt;
+  if (data && !target) return OnlyRank(data->type, context.input(1), 0);
+  if (!data || !IsInteger(target->type)) return std::nullopt;
   Shape shape;
   std::optional<size_t> inferred;
   int64_t known_product = 1;
@@ -82,7 +91,8 @@ Outputs Reshape(const NodeContext& context) {
 Outputs Expand(const NodeContext& context) {
   const Known* data = context.input(0);
   const SmallTensor* target = context.value(1);
-  if (!data || !data->shape || !target || !IsInteger(target->type)) return std::nullopt;
+  if (data && data->shape && !target) return OnlyRank(data->type, context.input(1), data->shape->size());
+  if (!data || !data->shape || !IsInteger(target->type)) return std::nullopt;
   Shape from = *data->shape, to;
   for (const Scalar& element : target->elements) to.push_back(ToDim(element, context.symbols));
   while (from.size() < to.size()) from.insert(from.begin(), Dim{1, -1});
@@ -136,25 +146,39 @@ Outputs Concat(const NodeContext& context) {
   return OneOutput(context.inputs[0]->type, shape);
 }
 
-// Only where libonnx would lose the bound: some sliced dimension is open, and all places are known.
+// Somewhere in here: the rank stays, and no dimension grows.
+Outputs SomeSlice(const NodeContext& context, const Known& data, const std::optional<Ints>& axes) {
+  Shape shape = *data.shape;
+  std::vector<bool> sliced(shape.size(), !axes);
+  for (int64_t axis : axes.value_or(Ints{})) {
+    if (!NormaliseAxis(axis, shape.size())) return std::nullopt;
+    sliced[static_cast<size_t>(axis)] = true;
+  }
+  for (size_t d = 0; d < shape.size(); ++d)
+    if (sliced[d]) shape[d] = OpenDim(context, "the slice", BoundOf(context, shape[d]));
+  return OneOutput(data.type, std::move(shape));
+}
+
+// Only where libonnx would lose the bound: some sliced dimension is open, or some place is.
 Outputs Slice(const NodeContext& context) {
   const Known* data = context.input(0);
+  if (!data || !data->shape) return std::nullopt;
   const std::optional<Ints> starts = context.integers("starts", 1), ends = context.integers("ends", 2);
-  if (!data || !data->shape || !starts || !ends || starts->size() != ends->size()) return std::nullopt;
-  Ints axes(starts->size());
-  for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
-  if (context.input(3) || context.node.Find("axes")) {
-    const std::optional<Ints> given = context.integers("axes", 3);
-    if (!given || given->size() != axes.size()) return std::nullopt;
-    axes = *given;
+  std::optional<Ints> axes = context.integers("axes", 3);
+  const bool axes_given = context.input(3) || context.node.Find("axes");
+  if (!axes_given && starts) {
+    axes.emplace(starts->size());
+    for (size_t i = 0; i < axes->size(); ++i) (*axes)[i] = static_cast<int64_t>(i);
   }
-  const std::optional<Ints> steps = context.input(4) ? context.integers("steps", 4) : Ints(axes.size(), 1);
-  if (!steps || steps->size() != axes.size()) return std::nullopt;
+  if (!starts || !ends || !axes) return SomeSlice(context, *data, axes);
+  const std::optional<Ints> steps = context.input(4) ? context.integers("steps", 4) : Ints(axes->size(), 1);
+  if (!steps) return SomeSlice(context, *data, axes);
+  if (starts->size() != axes->size() || ends->size() != axes->size() || steps->size() != axes->size()) return std::nullopt;
   Shape shape = *data->shape;
   bool any_open = false;
-  for (size_t i = 0; i < axes.size(); ++i) {
-    if (!NormaliseAxis(axes[i], shape.size()) || (*steps)[i] == 0) return std::nullopt;
-    Dim& dim = shape[static_cast<size_t>(axes[i])];
+  for (size_t i = 0; i < axes->size(); ++i) {
+    if (!NormaliseAxis((*axes)[i], shape.size()) || (*steps)[i] == 0) return std::nullopt;
+    Dim& dim = shape[static_cast<size_t>((*axes)[i])];
     const int64_t start = (*starts)[i], end = (*ends)[i], step = (*steps)[i];
     if (dim.known()) {
       if (step < 0 || step > kLongestStep) return std::nullopt;
@@ -243,14 +267,75 @@ Outputs TopK(const NodeContext& context) {
   return outputs;
 }
 
+std::optional<Dim> Joined(const NodeContext& context, const Dim& a, const Dim& b) {
+  if (a.size == 1 || (a.known() && a.size == b.size)) return a.size == 1 ? b : a;
+  if (b.size == 1 || (!a.known() && a.symbol >= 0 && a.symbol == b.symbol)) return a;
+  if (a.known() && b.known()) return std::nullopt;
+  if (a.known() || b.known()) return a.known() ? a : b;  // the open one is the same, or 1
+  const std::optional<int64_t> x = BoundOf(context, a), y = BoundOf(context, b);
+  return FollowingDim(context, a, x && y ? std::optional(std::max(*x, *y)) : std::nullopt);
+}
+
+// Element by element, with broadcasting. `type`: the result's; kUndefined takes the last operand's.
+Outputs ElementWise(const NodeContext& context, int type) {
+  if (context.inputs.empty()) return std::nullopt;
+  Shape shape;
+  for (const Known* operand : context.inputs) {
+    if (!operand || !operand->shape) return std::nullopt;
+    while (shape.size() < operand->shape->size()) shape.insert(shape.begin(), Dim{1, -1});
+    const size_t shift = shape.size() - operand->shape->size();
+    for (size_t d = 0; d < operand->shape->size(); ++d) {
+      const std::optional<Dim> joined = Joined(context, shape[shift + d], (*operand->shape)[d]);
+      if (!joined) return std::nullopt;
+      shape[shift + d] = *joined;
+    }
+  }
+  return OneOutput(type == kUndefined ? context.inputs.back()->type : type, std::move(shape));
+}
+
+Outputs Arithmetic(const NodeContext& context) {
+  const Known* first = context.input(0);  // decides where types differ, which Pow allows
+  return ElementWise(context, first ? first->type : static_cast<int>(kUndefined));
+}
+Outputs Comparison(const NodeContext& context) { return ElementWise(context, kBool); }
+Outputs Where(const NodeContext& context) { return ElementWise(context, kUndefined); }
+
 }  // namespace
 
 Outputs InferOpen(const NodeContext& context) {
   if (!context.node.domain.empty()) return std::nullopt;
   static const std::map<std::string, Outputs (*)(const NodeContext&)> kRules = {
-      {"Reshape", Reshape}, {"Expand", Expand},     {"ConstantOfShape", ConstantOfShape},
-      {"Concat", Concat},   {"Slice", Slice},       {"NonMaxSuppression", NonMaxSuppression},
-      {"NonZero", NonZero}, {"Compress", Compress}, {"TopK", TopK},
+      {"Reshape", Reshape},
+      {"Expand", Expand},
+      {"ConstantOfShape", ConstantOfShape},
+      {"Concat", Concat},
+      {"Slice", Slice},
+      {"NonMaxSuppression", NonMaxSuppression},
+      {"NonZero", NonZero},
+      {"Compress", Compress},
+      {"TopK", TopK},
+      {"Add", Arithmetic},
+      {"Sub", Arithmetic},
+      {"Mul", Arithmetic},
+      {"Div", Arithmetic},
+      {"Pow", Arithmetic},
+      {"Mod", Arithmetic},
+      {"Min", Arithmetic},
+      {"Max", Arithmetic},
+      {"Sum", Arithmetic},
+      {"Mean", Arithmetic},
+      {"BitwiseAnd", Arithmetic},
+      {"BitwiseOr", Arithmetic},
+      {"BitwiseXor", Arithmetic},
+      {"Equal", Comparison},
+      {"Less", Comparison},
+      {"Greater", Comparison},
+      {"LessOrEqual", Comparison},
+      {"GreaterOrEqual", Comparison},
+      {"And", Comparison},
+      {"Or", Comparison},
+      {"Xor", Comparison},
+      {"Where", Where},
   };
   const auto rule = kRules.find(context.node.op);
   return rule == kRules.end() ? std::nullopt : rule->second(context);

@@ -194,7 +194,8 @@ class RuleReader {
   }
 
   Result<Rule> ReadRule(const Json& json, const std::string& key) const {
-    if (Status fine = CheckKeys(json, key, {"op", "domain", "inputs", "outputs", "defaults", "let", "require", "attributes", "fuse"});
+    if (Status fine = CheckKeys(
+            json, key, {"op", "domain", "since", "before", "inputs", "outputs", "defaults", "let", "require", "attributes", "fuse"});
         !fine)
       return fine.error();
     Rule rule;
@@ -203,6 +204,11 @@ class RuleReader {
     if (!domain) return domain.error();
     rule.op = *op;
     rule.domain = *domain;
+    for (const auto& [name, to] : {std::pair{"since", &rule.since}, std::pair{"before", &rule.before}}) {
+      if (!json.contains(name)) continue;
+      if (!json[name].is_number_integer()) return Bad(key + "." + name, "is the number of an operator set");
+      *to = json[name].get<int64_t>();
+    }
     if (Status read = Texts(json, key, "inputs", rule.inputs); !read) return read.error();
     if (Status read = Texts(json, key, "outputs", rule.outputs); !read) return read.error();
     const Json defaults = json.value("defaults", Json::object()), let = json.value("let", Json::object());

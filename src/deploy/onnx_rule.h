@@ -2,6 +2,7 @@
 // The grammar is in docs/writing-a-template.md, "From ONNX nodes".
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,6 +48,7 @@ struct Fusion {
 
 struct Rule {
   std::string op, domain;
+  int64_t since = 0, before = INT64_MAX;  // operator sets of its domain: since <= set < before
   std::vector<std::string> inputs, outputs;
   std::map<std::string, Attribute> defaults;
   std::vector<std::pair<std::string, Expression>> let;

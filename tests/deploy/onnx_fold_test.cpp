@@ -143,6 +143,32 @@ TEST(Folding, BoundsTopKByTheSmallerOfKAndAnOpenLength) {
   EXPECT_EQ(ShapeOf(*graph, "Two"), "1x<=600");
 }
 
+// What torchvision's box head does: threshold, pick, cut to the image.
+TEST(Folding, CarriesABoundThroughComparisonsAndBroadcasts) {
+  auto graph = EvaluateText(R"(g (float[200,4] B, float[200] S, int64[1] Somewhere) => (float[] Y) {
+    Low = Constant <value = float {0.05}> ()
+    Keep = GreaterOrEqual (S, Low)
+    At = NonZero (Keep)
+    Axis = Constant <value = int64[1] {0}> ()
+    Index = Squeeze (At, Axis)
+    Picked = Gather (B, Index)
+    Shift = Constant <value = float[1,4] {1, 2, 3, 4}> ()
+    Moved = Add (Picked, Shift)
+    Again = Mul (Moved, Picked)
+    Y = Unsqueeze (Again, Axis)
+    Part = Slice (B, Somewhere, Somewhere, Axis)
+    Free = Reshape (B, Four)
+    Four = Cast <to = 7> (Any)
+    Any = Slice (S, Axis, Three)
+    Three = Constant <value = int64[1] {3}> ()
+  })");
+  ASSERT_TRUE(graph) << graph.error().message;
+  EXPECT_EQ(ShapeOf(*graph, "Moved"), "<=200x4");
+  EXPECT_EQ(ShapeOf(*graph, "Y"), "1x<=200x4");
+  EXPECT_EQ(ShapeOf(*graph, "Part"), "<=200x4");
+  EXPECT_EQ(ShapeOf(*graph, "Free"), "?x?x?");
+}
+
 TEST(Folding, TakesTheBranchThatAConstantConditionChooses) {
   const std::string text = R"(g (float[1,3,8,8] X) => (float[] Y) {
     S = Shape (X)

@@ -241,6 +241,17 @@ TEST_F(Mapping, NamesFileAndKeyOfAMistakeInARule) {
   EXPECT_THAT(Keys(*tasks), ElementsAre("one:h=5"));
 }
 
+TEST_F(Mapping, AsksOnlyRulesForTheModelsOperatorSet) {
+  auto tasks = ReadWithSection(R"([{"op": "Relu", "before": 11, "inputs": ["X"], "attributes": {"h": 1}},
+                                   {"op": "Relu", "since": 16, "before": 17, "inputs": ["X"], "attributes": {"h": 2}}])");
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  EXPECT_THAT(Keys(*tasks), ElementsAre("one:h=2"));
+  tasks = ReadWithSection(R"([{"op": "Relu", "since": 17, "inputs": ["X"], "attributes": {"h": 1}}])");
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  ASSERT_EQ(tasks->unknown.size(), 1u);
+  EXPECT_THAT(tasks->unknown[0].reason, HasSubstr("no operator has a rule for operator set 16"));
+}
+
 TEST_F(Mapping, ExplainsANameThatMeansNothing) {
   for (const auto& [expression, complaint] :
        {std::pair{"X.7", "no dimension 7"}, std::pair{"X.width", "'X.width' means nothing"}, std::pair{"axis", "no attribute 'axis'"},
