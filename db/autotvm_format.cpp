@@ -15,9 +15,9 @@
 
 #include "db/compact_value.h"
 #include "db/exchange.h"
+#include "db/foreign_json.h"
 #include "db/import_lines.h"
 #include "db/measurement_json.h"
-#include "db/python_json.h"
 
 namespace lathe {
 namespace {
@@ -215,10 +215,11 @@ Result<Json> LineOf(const LoggedMeasurement& row, const Target& target) {
 Result<ImportReport> ImportAutoTvm(TuningLog& log, std::istream& in, const ImportOptions& options) {
   return ImportLines(log, in, options, [](RecordWriter& writer, const std::string& text, ImportReport& report) -> Status {
     try {
-      const Json line = ParsePythonJson(text);
-      Result<Measurement> measurement = MeasurementOf(line);
+      Result<Json> line = ParseForeignJson(text);
+      if (!line) return line.error();
+      Result<Measurement> measurement = MeasurementOf(*line);
       if (!measurement) return measurement.error();
-      const Target target = TargetOf(Split(line).target);
+      const Target target = TargetOf(Split(*line).target);
       // One run for each target, whatever file its lines came in: a second import finds the same rows.
       const RunRecord run{.id = "autotvm-" + target.FingerprintHash(),
                           .command = "import",

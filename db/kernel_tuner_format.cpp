@@ -19,9 +19,9 @@
 
 #include "db/compact_value.h"
 #include "db/exchange.h"
+#include "db/foreign_json.h"
 #include "db/import_lines.h"
 #include "db/measurement_json.h"
-#include "db/python_json.h"
 
 namespace lathe {
 namespace {
@@ -148,6 +148,7 @@ Result<Measurement> MeasurementOf(const Header& header, const Json& entry) {
 
 // The text, closed where Kernel Tuner had not come to close it. Empty when it cannot be read at all.
 std::string Closed(std::string text, bool& lost_an_entry) {
+  if (NestedTooDeeply(text)) return {};
   text = WithoutBareNonNumbers(text);
   if (Json::accept(text)) return text;
   const auto closed = [](std::string open) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "db/foreign_json.h"
 #include "db/measurement_json.h"
 
 namespace lathe {
@@ -94,26 +95,31 @@ Result<LoggedMeasurement> Decode(const sqlite::Statement& row) {
   logged.target_hash = row.Text(4);
   logged.seconds = row.IsNull(11) ? std::numeric_limits<double>::infinity() : row.Real(11);
   Measurement& m = logged.measurement;
-  Result<NamedValues> attributes = NamedValuesFromJson(nlohmann::json::parse(row.Text(6)));
+  Json texts[5];  // attributes, parameters, samples, build facts, conditions
+  for (size_t i = 0; const int column : {6, 9, 13, 18, 19}) {
+    Result<Json> json = ParseForeignJson(row.Text(column));
+    if (!json) return json.error();
+    texts[i++] = *std::move(json);
+  }
+  Result<NamedValues> attributes = NamedValuesFromJson(nlohmann::json(texts[0]));
   if (!attributes) return attributes.error().In("workload");
   m.candidate.workload = {row.Text(5), *std::move(attributes)};
   m.candidate.template_name = row.Text(7);
   m.candidate.template_hash = row.Text(8);
-  Result<Config> config = ConfigFromJson(Json::parse(row.Text(9)));
+  Result<Config> config = ConfigFromJson(texts[1]);
   if (!config) return config.error().In("config");
   m.candidate.config = *std::move(config);
   const std::optional<MeasureStatus> status = ParseMeasureStatus(row.Text(10));
   if (!status) return Error{ErrorCode::kIncompatible, fmt::format("no status is called '{}'", row.Text(10))};
   m.status = *status;
   m.message = row.Text(12);
-  for (const Json& sample : Json::parse(row.Text(13))) m.seconds.push_back(NumberFromJson(sample));
+  for (const Json& sample : texts[2]) m.seconds.push_back(NumberFromJson(sample));
   m.build_seconds = row.Real(14);
   m.run_seconds = row.Real(15);
   m.max_error = row.IsNull(16) ? std::nan("") : row.Real(16);
   if (!row.IsNull(17)) m.joules = row.Real(17);
-  const Json facts = Json::parse(row.Text(18)), conditions = Json::parse(row.Text(19));
-  for (const auto& [name, number] : facts.items()) m.build_facts[name] = NumberFromJson(number);
-  for (const auto& [name, text] : conditions.items()) m.conditions[name] = text.get<std::string>();
+  for (const auto& [name, number] : texts[3].items()) m.build_facts[name] = NumberFromJson(number);
+  for (const auto& [name, text] : texts[4].items()) m.conditions[name] = text.get<std::string>();
   m.cut_early = row.Integer(20) != 0;
   m.finished_unix_ms = row.Integer(21);
   m.board = row.Text(22);

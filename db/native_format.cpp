@@ -12,6 +12,7 @@
 #include <set>
 
 #include "db/exchange.h"
+#include "db/foreign_json.h"
 #include "db/import_lines.h"
 #include "db/measurement_json.h"
 
@@ -72,7 +73,9 @@ Result<ImportReport> ImportNative(TuningLog& log, std::istream& in, const Import
   std::map<std::string, Target> targets;
   return ImportLines(log, in, options, [&targets](RecordWriter& writer, const std::string& line, ImportReport& report) -> Status {
     try {
-      return TakeLine(writer, Json::parse(line), targets, report);
+      Result<Json> json = ParseForeignJson(line);
+      if (!json) return json.error();
+      return TakeLine(writer, *json, targets, report);
     } catch (const nlohmann::json::exception& failure) {
       return Error{ErrorCode::kInvalidInput, failure.what()};
     }

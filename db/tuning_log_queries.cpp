@@ -13,6 +13,7 @@
 #include <set>
 #include <tuple>
 
+#include "db/foreign_json.h"
 #include "db/log_rows.h"
 #include "db/measurement_json.h"
 #include "db/tuning_log.h"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "db/foreign_json.h"
 #include "db/log_rows.h"
 #include "db/schema.h"
 #include "db/tuning_log.h"
@@ -27,8 +28,9 @@ Result<std::vector<RunRecord>> ReadRuns(sqlite::Database& database, const std::s
     RunRecord run;
     run.id = statement->Text(0);
     run.command = statement->Text(1);
-    run.options = nlohmann::json::parse(statement->Text(2), nullptr, false);
-    if (run.options.is_discarded()) return Error{ErrorCode::kIncompatible, fmt::format("read run '{}': its options are not JSON", run.id)};
+    Result<nlohmann::ordered_json> options = ParseForeignJson(statement->Text(2));
+    if (!options) return Error{ErrorCode::kIncompatible, fmt::format("read run '{}': its options: {}", run.id, options.error().message)};
+    run.options = nlohmann::json(*options);
     run.target_key = statement->Text(3);
     run.target_hash = statement->Text(4);
     run.state = statement->Text(5);
@@ -47,7 +49,9 @@ Result<std::vector<Target>> ReadTargets(sqlite::Database& database, const std::s
     Result<bool> row = statement->Step();
     if (!row) return row.error();
     if (!*row) return targets;
-    Result<Target> target = TargetFromJson(nlohmann::json::parse(statement->Text(0), nullptr, false));
+    Result<nlohmann::ordered_json> description = ParseForeignJson(statement->Text(0));
+    if (!description) return Error{ErrorCode::kIncompatible, "read a target: " + description.error().message};
+    Result<Target> target = TargetFromJson(nlohmann::json(*description));
     if (!target) return Error{ErrorCode::kIncompatible, target.error().message};
     targets.push_back(*std::move(target));
   }

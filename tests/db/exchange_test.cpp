@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "db/compact_value.h"
-#include "db/python_json.h"
+#include "db/foreign_json.h"
 #include "tests/db/made_up_rows.h"
 
 namespace lathe {
@@ -98,6 +98,14 @@ TEST(NativeFormat, TellsWhatIsWrongWithALine) {
   EXPECT_THAT(FailureOf(*log, "[]", ImportNative), HasSubstr("line 1: "));
   EXPECT_THAT(FailureOf(*log, R"({"kind":"measurement","run":"r","target":"0","measurement":{}})", ImportNative),
               HasSubstr("target '0' has no line of its own before this one"));
+}
+
+TEST(NativeFormat, RefusesBracketsThatWouldExhaustTheStack) {
+  const auto log = OpenLog({});
+  const std::string deep = std::string(200000, '[') + std::string(200000, ']');
+  EXPECT_THAT(FailureOf(*log, "{\"kind\":" + deep + "}", ImportNative), HasSubstr("nested"));
+  EXPECT_THAT(FailureOf(*log, "{\"input\":" + deep + "}", ImportAutoTvm), HasSubstr("nested"));
+  EXPECT_THAT(FailureOf(*log, "{\"cache\":" + deep + "}", ImportKernelTuner), HasSubstr("not a Kernel Tuner cache"));
 }
 
 // Every line cut short and every byte of a line changed in turn: an error or a row, never a crash.
@@ -243,7 +251,7 @@ TEST(KernelTunerFormat, SurvivesEveryTruncation) {
 TEST(KernelTunerFormat, GivesItsOwnCacheBack) {
   const auto log = OpenLog({});
   In(*log, std::string(kKernelTuner) + "\n}}", ImportKernelTuner);
-  const Json before = ParsePythonJson(std::string(kKernelTuner) + "\n}}"), after = Json::parse(Out(*log, ExportKernelTuner));
+  const Json before = ParseForeignJson(std::string(kKernelTuner) + "\n}}").value(), after = Json::parse(Out(*log, ExportKernelTuner));
   for (const char* part : {"device_name", "kernel_name", "problem_size", "tune_params_keys", "tune_params", "objective"})
     EXPECT_EQ(before[part], after[part]) << part;
   for (const auto& [key, entry] : before["cache"].items()) {
