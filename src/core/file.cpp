@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -36,7 +37,8 @@ Result<std::string> ReadFile(const fs::path& path) {
 }
 
 Status WriteFile(const fs::path& path, std::string_view content) {
-  const fs::path beside = path.string() + fmt::format(".{}.tmp", ::getpid());
+  static std::atomic<unsigned> next{0};  // two threads may write the same file
+  const fs::path beside = path.string() + fmt::format(".{}-{}.tmp", ::getpid(), next.fetch_add(1));
   errno = 0;
   {
     std::ofstream out(beside, std::ios::binary | std::ios::trunc);

@@ -209,7 +209,26 @@ Result<std::string> LibraryOperator::TensorBytes() const {
   return text + "    default: return 0;\n  }\n}\n";
 }
 
-Result<std::string> LibraryOperator::Entries(std::string& externs) const {
+// The manifest's own expression over the call's facts: scratch memory may grow with what varies at run time. Empty where the kernel needs
+// none.
+Result<std::string> LibraryOperator::WorkspaceFunction(size_t kernel, const KernelTemplate& tmpl) const {
+  if (!tmpl.manifest().contains("workspace")) return std::string();
+  const Candidate& candidate = *kernels_[kernel].candidate;
+  Result<std::map<std::string, double>> numbers = tmpl.Numbers(op_, candidate.workload, target_, candidate.config);
+  if (!numbers) return numbers.error();
+  Result<std::map<std::string, bool>> whole = WholeDerived(op_);
+  if (!whole) return whole.error();
+  const auto of_facts = FactNames(op_, "facts", *whole);
+  Result<CppExpression> bytes = ExpressionToCpp(ExpressionTextOf(tmpl.manifest()["workspace"]), [&](const std::string& name) {
+    if (Find(candidate.workload.attributes, name) != nullptr || whole->count(name) > 0) return of_facts(name);
+    return CppExpression{fmt::format("{}", numbers->at(name)), false};  // a parameter, a limit of the target, a choice
+  });
+  if (!bytes) return bytes.error();
+  return fmt::format("size_t Workspace{}(const lathe_{}_facts* facts) {{\n  (void)facts;\n  return (size_t)ceil({});\n}}\n", kernel,
+                     op_.name(), bytes->text);
+}
+
+Result<std::string> LibraryOperator::Entries(std::string& externs, std::string& functions) const {
   std::string rows;
   const size_t tensor_count = TensorsOf().size();
   for (size_t i = 0; i < kernels_.size(); ++i) {
@@ -218,8 +237,9 @@ Result<std::string> LibraryOperator::Entries(std::string& externs) const {
     const KernelTemplate& tmpl = **library_.FindTemplate(op_.name() + '/' + kernel.candidate->template_name);
     Result<std::vector<TensorShape>> packed = tmpl.PackedTensors(op_, *kernel.candidate, target_);
     if (!packed) return packed.error();
-    Result<size_t> workspace = tmpl.WorkspaceBytes(op_, *kernel.candidate, target_);
+    Result<std::string> workspace = WorkspaceFunction(i, tmpl);
     if (!workspace) return workspace.error();
+    functions += *workspace;
     std::string packed_bytes;
     for (size_t t = 0; t < tensor_count; ++t) {
       const bool packs = tmpl.packs() && tmpl.manifest()["packed"].contains((*packed)[t].name) && (*packed)[t].present;
@@ -229,7 +249,8 @@ Result<std::string> LibraryOperator::Entries(std::string& externs) const {
     if (tmpl.packs()) externs += fmt::format("void {}lathe_prepare(const void* const* plain, void* const* packed);\n", KernelSymbol(i));
     rows += fmt::format("    {{{}, {}, {},\n     {}lathe_run, {}, {}, {{{}}}}},\n", WorkloadInitialiser(kernel.workload),
                         kernel.match == Match::kExact ? "LATHE_MATCH_EXACT" : "LATHE_MATCH_NEAREST", Quoted(kernel.reason), KernelSymbol(i),
-                        tmpl.packs() ? KernelSymbol(i) + "lathe_prepare" : "nullptr", *workspace, packed_bytes);
+                        tmpl.packs() ? KernelSymbol(i) + "lathe_prepare" : "nullptr",
+                        workspace->empty() ? "nullptr" : fmt::format("Workspace{}", i), packed_bytes);
   }
   return rows;
 }
@@ -242,7 +263,8 @@ Result<std::string> LibraryOperator::Dispatch() const {
   Result<std::string> tensor_bytes = TensorBytes();
   if (!tensor_bytes) return tensor_bytes.error();
   std::string externs;
-  Result<std::string> entries = Entries(externs);
+  std::string workspaces;
+  Result<std::string> entries = Entries(externs, workspaces);
   if (!entries) return entries.error();
 
   const std::vector<DTypeChoice> dtypes = DTypeChoices(op_);
@@ -291,6 +313,7 @@ Result<std::string> LibraryOperator::Dispatch() const {
                                                {"@EXPRESSION_HELPERS@", kExpressionHelpers},
                                                {"@EXTERNS@", externs},
                                                {"@FACTS_FUNCTIONS@", *facts_functions},
+                                               {"@WORKSPACES@", workspaces},
                                                {"@TENSOR_BYTES@", *tensor_bytes},
                                                {"@ENTRIES@", *entries},
                                                {"@FALLBACKS@", fallbacks},

@@ -38,7 +38,8 @@ class LibraryOperator {
   Result<std::string> InternalHeader() const;
   Result<std::string> Dispatch() const;
   Result<std::string> TensorBytes() const;
-  Result<std::string> Entries(std::string& externs) const;
+  Result<std::string> WorkspaceFunction(size_t kernel, const KernelTemplate& tmpl) const;
+  Result<std::string> Entries(std::string& externs, std::string& functions) const;
   std::string KernelSymbol(size_t kernel) const;
 
   const TemplateLibrary& library_;

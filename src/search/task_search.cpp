@@ -161,6 +161,12 @@ std::vector<size_t> TaskSearch::Finalists() const {
     ++kept;
   }
   order.resize(kept);
+  // The untuned config runs with them, so that what tuning gained is measured side by side.
+  if (kept > 1 && first_) {
+    const auto found = arms_[0].records.find(*first_);
+    const bool known = found != arms_[0].records.end() && found->second != kInFlight && std::isfinite(records_[found->second].objective);
+    if (known && std::find(order.begin(), order.end(), found->second) == order.end()) order.push_back(found->second);
+  }
   return order;
 }
 

@@ -155,6 +155,22 @@ int main() {
   assert(lathe_conv2d_create(&w, weight, nullptr, 0, &none) == LATHE_INVALID_ARGUMENT);
   assert(lathe_conv2d_create(nullptr, weight, bias, 0, &none) == LATHE_INVALID_ARGUMENT);
   try { conv.Run(in + 1, out); assert(false); } catch (const lathe::KernelError& e) { assert(e.status() == LATHE_INVALID_ARGUMENT); }
+  // Scratch memory grows with the boxes: tuned for 200, called with 3000, held against the fallback.
+  lathe_nms_workload n = lathe_nms_defaults();
+  n.n = 3000, n.max_out = 50;
+  float* boxes = (float*)lathe_alloc(3000 * 16); float* scores = (float*)lathe_alloc(3000 * 4);
+  int* keep[2]; int* kept[2];
+  for (int i = 0; i < 3000; ++i) {
+    boxes[4 * i] = i % 61, boxes[4 * i + 1] = i % 47, boxes[4 * i + 2] = i % 61 + 5 + i % 7, boxes[4 * i + 3] = i % 47 + 5 + i % 11;
+    scores[i] = (float)((i * 7919) % 3001) / 3001;
+  }
+  for (int which = 0; which < 2; ++which) {
+    keep[which] = (int*)lathe_alloc(50 * 4), kept[which] = (int*)lathe_alloc(4);
+    lathe::Nms nms(n, which == 0 ? 0 : LATHE_FORCE_FALLBACK);
+    assert(nms.match() == (which == 0 ? LATHE_MATCH_NEAREST : LATHE_MATCH_FALLBACK));
+    nms.Run(boxes, scores, nullptr, keep[which], kept[which]);
+  }
+  assert(kept[0][0] == kept[1][0] && memcmp(keep[0], keep[1], 200) == 0);
   size_t count = 0;
   const lathe_kernel_info* table = lathe_kernels_table(&count);
   assert(count == 4 && table[0].seconds == 1e-4 && table[0].untuned_seconds == 2e-4);

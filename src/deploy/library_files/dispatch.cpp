@@ -21,12 +21,13 @@ struct Entry {
   const char* reason;
   int (*run)(const lathe_call*);
   void (*prepare)(const void* const*, void* const*);
-  size_t workspace_bytes;
+  size_t (*workspace)(const lathe_@OP@_facts*);  // null: needs none
   size_t packed_bytes[kTensors];  // 0: taken as it is
 };
 
+@WORKSPACES@
 const Entry kEntries[] = {
-@ENTRIES@    {{}, LATHE_MATCH_FALLBACK, nullptr, nullptr, nullptr, 0, {}},
+@ENTRIES@    {{}, LATHE_MATCH_FALLBACK, nullptr, nullptr, nullptr, nullptr, {}},
 };
 constexpr int kEntryCount = sizeof kEntries / sizeof kEntries[0] - 1;
 
@@ -138,9 +139,10 @@ lathe_status lathe_@OP@_create(const lathe_@OP@_workload* workload, @CREATE_ARGU
     else if (packs) packed[i] = made->constants[i];
     else memcpy(made->constants[i], plain[i], made->bytes[i]);
   }
-  if (status == LATHE_OK && best != nullptr && best->workspace_bytes != 0) {
-    made->workspace = lathe_alloc(best->workspace_bytes);
-    if (made->workspace == nullptr) status = lathe_fail(LATHE_OUT_OF_MEMORY, "@OP@: out of memory for %zu bytes of scratch", best->workspace_bytes);
+  if (status == LATHE_OK && best != nullptr && best->workspace != nullptr) {
+    const size_t bytes = best->workspace(&facts);
+    made->workspace = lathe_alloc(bytes);
+    if (made->workspace == nullptr && bytes != 0) status = lathe_fail(LATHE_OUT_OF_MEMORY, "@OP@: out of memory for %zu bytes of scratch", bytes);
   }
   if (status != LATHE_OK) {
     lathe_@OP@_destroy(made);
