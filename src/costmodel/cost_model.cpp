@@ -13,7 +13,11 @@ CostModel::CostModel(const Space& space, FeatureFunction features, CostModelOpti
       options_(options),
       best_target_(-std::numeric_limits<double>::infinity()),
       ensemble_(options.ensemble),
-      process_(options.process) {
+      process_([&] {
+        GaussianProcessOptions process = options.process;
+        process.scales = encoder_.base_scales();
+        return process;
+      }()) {
   all_.columns = rows_.columns = encoder_.columns();
   base_rows_.columns = encoder_.base_columns();
 }

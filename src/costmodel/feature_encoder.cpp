@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <limits>
+#include <optional>
+#include <random>
 #include <variant>
 
 namespace lathe {
 namespace {
+
+constexpr double kOwn = 0, kDerived = 1.2;  // see base_scales()
 
 bool IsName(const Value& value) { return std::holds_alternative<std::string>(value); }
 
@@ -32,7 +36,7 @@ double TwosIn(double value) {
 }  // namespace
 
 FeatureEncoder::FeatureEncoder(const Space& space, FeatureFunction features, EncoderOptions options)
-    : space_(space), features_(options.manifest ? std::move(features) : nullptr) {
+    : features_(options.manifest ? std::move(features) : nullptr) {
   const std::vector<Parameter>& parameters = space.parameters();
   for (size_t p = 0; p < parameters.size(); ++p) {
     const size_t count = parameters[p].values.size();
@@ -43,6 +47,7 @@ FeatureEncoder::FeatureEncoder(const Space& space, FeatureFunction features, Enc
         Column column{p, std::vector<float>(count, 0.0F)};
         column.of_value[v] = 1;
         base_.push_back(std::move(column));
+        base_scales_.push_back(kOwn);
       }
       continue;
     }
@@ -61,9 +66,14 @@ FeatureEncoder::FeatureEncoder(const Space& space, FeatureFunction features, Enc
     const auto [low, high] = std::minmax_element(numbers.begin(), numbers.end());
     const bool ratios = positive && *high >= 4 * *low;
     base_.push_back({p, Scaled(options.logs && ratios ? logs : numbers)});
+    base_scales_.push_back(kOwn);
     if (options.alignment && positive && whole && !powers_of_two) {
       for (double number : numbers) twos.push_back(TwosIn(number));
       base_.push_back({p, Scaled(twos)});
+      std::vector<float> is_power;
+      for (double number : numbers) is_power.push_back(std::log2(number) == std::floor(std::log2(number)) ? 1.0F : 0.0F);
+      base_.push_back({p, std::move(is_power)});
+      base_scales_.insert(base_scales_.end(), 2, kDerived);
     }
     if (options.pairs && ratios) logs_.push_back({p, std::vector<float>(logs.begin(), logs.end())});
   }
@@ -76,15 +86,50 @@ FeatureEncoder::FeatureEncoder(const Space& space, FeatureFunction features, Enc
       pairs_.push_back({a, b, -1.0F});
     }
   }
-  if (features_) {
-    if (const std::optional<Point> first = space.First()) feature_count_ = features_(*first).size();
+  if (features_) ScaleFeatures(space);
+  base_columns_ = base_.size() + scales_.size();
+  columns_ = base_columns_ + pairs_.size();
+}
+
+// Nobody states a feature's range, so a few dozen points have to tell it; what falls outside later is a little below 0 or above 1, which is
+// harmless.
+void FeatureEncoder::ScaleFeatures(const Space& space) {
+  constexpr int kPoints = 64;
+  std::mt19937_64 random(1);
+  std::vector<double> low, high;
+  for (int i = 0; i < kPoints; ++i) {
+    const std::optional<Point> point = space.Sample(random);
+    if (!point) return;
+    const std::vector<double> values = features_(*point);
+    low.resize(std::max(low.size(), values.size()), std::numeric_limits<double>::infinity());
+    high.resize(low.size(), -std::numeric_limits<double>::infinity());
+    for (size_t f = 0; f < values.size(); ++f) {
+      if (!std::isfinite(values[f])) continue;
+      low[f] = std::min(low[f], values[f]);
+      high[f] = std::max(high[f], values[f]);
+    }
   }
-  base_columns_ = base_.size();
-  columns_ = base_columns_ + pairs_.size() + feature_count_;
+  for (size_t f = 0; f < low.size(); ++f) {
+    Scale scale;
+    scale.log = low[f] > 0 && high[f] >= 8 * low[f];
+    const double from = scale.log ? std::log2(low[f]) : low[f], to = scale.log ? std::log2(high[f]) : high[f];
+    scale.low = std::isfinite(from) ? from : 0;
+    scale.range = to > from && std::isfinite(to - from) ? to - from : 1;
+    scales_.push_back(scale);
+    base_scales_.push_back(kDerived);
+  }
 }
 
 void FeatureEncoder::EncodeBase(const Point& point, float* out) const {
   for (size_t c = 0; c < base_.size(); ++c) out[c] = base_[c].of_value[point[base_[c].parameter]];
+  if (scales_.empty()) return;
+  const std::vector<double> values = features_(point);
+  for (size_t f = 0; f < scales_.size(); ++f) {
+    const Scale& scale = scales_[f];
+    double value = f < values.size() ? values[f] : scale.low;
+    if (scale.log) value = std::log2(value);
+    out[base_.size() + f] = std::isfinite(value) ? static_cast<float>((value - scale.low) / scale.range) : 0.0F;
+  }
 }
 
 std::vector<float> FeatureEncoder::Encode(const Point& point) const {
@@ -95,13 +140,6 @@ std::vector<float> FeatureEncoder::Encode(const Point& point) const {
     const Column& first = logs_[pair.first];
     const Column& second = logs_[pair.second];
     row[at++] = first.of_value[point[first.parameter]] + pair.sign * second.of_value[point[second.parameter]];
-  }
-  if (feature_count_ > 0) {
-    const std::vector<double> own = features_(point);
-    for (size_t f = 0; f < feature_count_; ++f) {
-      const double value = f < own.size() ? own[f] : 0;
-      row[at++] = std::isfinite(value) ? static_cast<float>(value) : 0.0F;
-    }
   }
   return row;
 }

@@ -2,9 +2,11 @@
 //
 // Numbers: the value, in log2 where all values are positive and span a factor of four or more (tile sizes act by ratios).
 // Names: one column a value, 1 for the one chosen (a choice's number means nothing).
-// Numbers that are whole, positive and not all powers of two: also how often two divides them (alignment to vectors, banks, wavefronts).
-// Then sums and differences of logs of pairs of positive parameters (products and ratios: threads of a block, work of a tile), because
-// a tree splits one column at a time and needs many trials to find out that only a product matters; then the manifest's own features.
+// Numbers that are whole, positive and not all powers of two: also how often two divides them (alignment to vectors, banks, wavefronts),
+// and whether they are a power of two (address arithmetic by shifts). The manifest's own features, in log2 where they are positive and span
+// a factor of eight or more. All of these are scaled to about [0, 1] and are the base: a geometry, for the Gaussian process and for
+// distances. For trees alone follow sums and differences of logs of pairs of positive parameters (products and ratios: threads of a block,
+// work of a tile), because a tree splits one column at a time and needs many trials to find out that only a product matters.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +33,12 @@ class FeatureEncoder {
   FeatureEncoder(const Space& space, FeatureFunction features, EncoderOptions options);
 
   size_t columns() const { return columns_; }
-  // The leading columns that describe the parameters alone, each scaled to [0, 1]: a geometry for distances.
+  // The leading columns, each scaled to about [0, 1].
   size_t base_columns() const { return base_columns_; }
   std::vector<float> Encode(const Point& point) const;
+  // How far a change of a base column is expected to matter, as the log of the length scale over which it does: 0 for a parameter's own
+  // column; more for columns that only may matter, so that they must earn it.
+  const std::vector<double>& base_scales() const { return base_scales_; }
   // The leading columns only.
   void EncodeBase(const Point& point, float* out) const;
 
@@ -47,12 +52,18 @@ class FeatureEncoder {
     float sign = 1;
   };
 
-  const Space& space_;
+  void ScaleFeatures(const Space& space);
+
   FeatureFunction features_;
   std::vector<Column> base_;
+  std::vector<double> base_scales_;
   std::vector<Column> logs_;  // unscaled log2 of positive parameters, for pairs_
   std::vector<Pair> pairs_;
-  size_t feature_count_ = 0;
+  struct Scale {
+    bool log = false;
+    double low = 0, range = 1;
+  };
+  std::vector<Scale> scales_;  // of the manifest's features
   size_t base_columns_ = 0, columns_ = 0;
 };
 

@@ -12,7 +12,7 @@ namespace {
 constexpr double kSqrt5 = 2.23606797749979;
 // Priors of the logarithms: a length scale of about half the range of a column that matters, up to several ranges for one that does not; a
 // standardised signal of about 1; a noise of about 3 % of it.
-constexpr double kScaleMean = 0.0, kScaleDeviation = 1.0;
+constexpr double kScaleDeviation = 1.0;
 constexpr double kSignalMean = 0.0, kSignalDeviation = 0.7;
 constexpr double kNoiseMean = -3.5, kNoiseDeviation = 1.0;
 
@@ -76,41 +76,55 @@ double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::Vecto
     value += 0.5 * z * z;
     (*gradient)(index) += z / deviation;
   };
-  for (Eigen::Index c = 0; c < columns; ++c) prior(c, kScaleMean, kScaleDeviation);
+  for (Eigen::Index c = 0; c < columns; ++c) prior(c, ScaleMean(c), kScaleDeviation);
   prior(columns, kSignalMean, kSignalDeviation);
   prior(columns + 1, kNoiseMean, kNoiseDeviation);
   return value;
 }
 
+double GaussianProcess::ScaleMean(Eigen::Index column) const {
+  const auto index = static_cast<size_t>(column);
+  return index < options_.scales.size() ? options_.scales[index] : 0;
+}
+
 // Rprop (Riedmiller & Braun 1993, the variant that keeps the step when the sign turns): needs only the gradient's signs, no line search,
-// and never diverges far in the few steps it is given.
-void GaussianProcess::FitScales(const Matrix& x, const Eigen::VectorXd& y) {
-  const Eigen::Index size = x.cols() + 2;
-  const bool cold = theta_.size() != size;
-  if (cold) {
-    theta_ = Eigen::VectorXd::Constant(size, kScaleMean);
-    theta_(size - 2) = kSignalMean;
-    theta_(size - 1) = kNoiseMean;
-  }
-  Eigen::VectorXd step = Eigen::VectorXd::Constant(size, cold ? 0.2 : 0.08), last = Eigen::VectorXd::Zero(size), gradient;
-  Eigen::VectorXd theta = theta_;
+// and never diverges far in the few steps it is given. Leaves the best found in `theta` and returns its value.
+double GaussianProcess::Descend(const Matrix& x, const Eigen::VectorXd& y, double first_step, int steps, Eigen::VectorXd* theta) const {
+  Eigen::VectorXd step = Eigen::VectorXd::Constant(theta->size(), first_step), last = Eigen::VectorXd::Zero(theta->size()), gradient;
+  Eigen::VectorXd at = *theta;
   double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < (cold ? options_.steps_cold : options_.steps_warm); ++i) {
-    const double value = NegativeLogPosterior(x, y, theta, &gradient);
+  for (int i = 0; i < steps; ++i) {
+    const double value = NegativeLogPosterior(x, y, at, &gradient);
     if (!std::isfinite(value)) break;
     if (value < best) {
       best = value;
-      theta_ = theta;
+      *theta = at;
     }
-    for (Eigen::Index p = 0; p < size; ++p) {
+    for (Eigen::Index p = 0; p < at.size(); ++p) {
       const double turn = gradient(p) * last(p);
       if (turn > 0) step(p) = std::min(0.5, step(p) * 1.2);
       if (turn < 0) step(p) *= 0.5;
-      theta(p) -= std::copysign(step(p), gradient(p));
-      theta(p) = std::clamp(theta(p), -5.0, 4.0);
+      at(p) = std::clamp(at(p) - std::copysign(step(p), gradient(p)), -5.0, 4.0);
     }
     last = gradient;
   }
+  return best;
+}
+
+// What a handful of rows suggested may be a mode that more rows no longer support but that small steps do not leave: so each time the rows
+// have grown by half, a search from the priors competes with the one from where the last fit ended.
+void GaussianProcess::FitScales(const Matrix& x, const Eigen::VectorXd& y) {
+  const Eigen::Index size = x.cols() + 2;
+  const bool known = theta_.size() == size;
+  double warm = std::numeric_limits<double>::infinity();
+  if (known) warm = Descend(x, y, 0.08, options_.steps_warm, &theta_);
+  if (known && x.rows() < rows_at_cold_fit_ + rows_at_cold_fit_ / 2 && std::isfinite(warm)) return;
+  rows_at_cold_fit_ = x.rows();
+  Eigen::VectorXd fresh(size);
+  for (Eigen::Index c = 0; c < x.cols(); ++c) fresh(c) = ScaleMean(c);
+  fresh(size - 2) = kSignalMean;
+  fresh(size - 1) = kNoiseMean;
+  if (Descend(x, y, 0.2, options_.steps_cold, &fresh) < warm || !known) theta_ = fresh;
 }
 
 Status GaussianProcess::Fit(const Rows& rows, const std::vector<float>& targets, uint64_t seed) {

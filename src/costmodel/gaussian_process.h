@@ -14,6 +14,7 @@
 namespace lathe {
 
 struct GaussianProcessOptions {
+  std::vector<double> scales = {};  // of each column: prior mean of its log length scale; empty: 0 for all
   size_t most_rows = 300;
   size_t most_rows_for_scales = 120;
   int steps_cold = 40;  // of the hyper-parameter search, first fit
@@ -39,7 +40,7 @@ class PoolPosterior {
 
 class GaussianProcess : public Surrogate {
  public:
-  explicit GaussianProcess(GaussianProcessOptions options) : options_(options) {}
+  explicit GaussianProcess(GaussianProcessOptions options) : options_(std::move(options)) {}
 
   // Rows scaled to about [0, 1] a column.
   Status Fit(const Rows& rows, const std::vector<float>& targets, uint64_t seed) override;
@@ -51,9 +52,12 @@ class GaussianProcess : public Surrogate {
   using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic>;
   Matrix Kernel(const Matrix& a, const Matrix& b) const;
   double NegativeLogPosterior(const Matrix& x, const Eigen::VectorXd& y, const Eigen::VectorXd& theta, Eigen::VectorXd* gradient) const;
+  double ScaleMean(Eigen::Index column) const;
+  double Descend(const Matrix& x, const Eigen::VectorXd& y, double first_step, int steps, Eigen::VectorXd* theta) const;
   void FitScales(const Matrix& x, const Eigen::VectorXd& y);
 
   GaussianProcessOptions options_;
+  Eigen::Index rows_at_cold_fit_ = 0;
   Eigen::VectorXd theta_;  // log length scales, then log signal deviation, then log noise deviation
   Matrix x_;
   Eigen::VectorXd alpha_;

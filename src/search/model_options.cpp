@@ -62,6 +62,8 @@ Result<ModelOptions> ModelOptions::Parse(const StrategyOptions& options) {
       status = Read(name, text, 1, 12, &parsed.depth);
     } else if (name == "learning_rate") {
       status = Read(name, text, 0.001, 1, &parsed.learning_rate);
+    } else if (name == "columns") {
+      status = Read(name, text, 0.01, 1, &parsed.columns);
     } else if (name == "kappa") {
       status = Read(name, text, 0, 100, &parsed.kappa);
     } else if (name == "epsilon") {

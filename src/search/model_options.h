@@ -8,19 +8,20 @@ namespace lathe {
 
 // As StrategyContext::options: "NAME": "VALUE".
 struct ModelOptions {
-  std::string surrogate = "mix";  // surrogate: "boosted" (XGBoost alone), "gp" (Gaussian process alone), "mix" (the mean of both)
+  std::string surrogate = "gp";   // "gp" (Gaussian process), "boosted" (XGBoost), "mix" (the mean of both)
   std::string objective = "reg";  // objective of the boosters: "reg" (squared error), "rank" (pairwise ranking)
   int members = 3;                // boosters in the ensemble
-  int rounds = 50;                // of each booster
-  int depth = 6;
-  double learning_rate = 0.2;
+  int rounds = 40;                // of each booster
+  int depth = 5;
+  double learning_rate = 0.25;
+  double columns = 0.5;            // share of the columns each tree may split
   std::string acquisition = "ei";  // "ei" (expected improvement), "ucb" (mean + kappa * deviation), "mean" (no uncertainty)
   double kappa = 1.0;
   double epsilon = 0.03;  // share of proposals that are drawn at random
   int start = 0;          // size of the covering start; 0: by the number of parameters and the budget
   int spread = 8;         // candidates each point of the start is the most distant of; 1: a random start
   bool pairs = true;      // features: products and ratios of pairs of parameters
-  bool alignment = true;  // features: how often two divides a number
+  bool alignment = true;  // features: how often two divides a number, whether it is a power of two
   bool logs = true;
   bool manifest = true;    // features: the manifest's
   bool diversity = true;   // a batch spreads itself

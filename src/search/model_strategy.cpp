@@ -28,6 +28,7 @@ CostModelOptions ModelOf(const ModelOptions& options) {
   booster.rounds = options.rounds;
   booster.depth = options.depth;
   booster.learning_rate = options.learning_rate;
+  booster.columns_by_tree = options.columns;
   return model;
 }
 

@@ -34,25 +34,31 @@ TEST(FeatureEncoder, SpacesPowersEvenlyAndGivesNamesAColumnEach) {
   EXPECT_EQ(std::vector<float>(row.begin() + 2, row.end()), (std::vector<float>{0, 0, 1}));
 }
 
-TEST(FeatureEncoder, AppendsTheManifestsFeaturesAndReadsWhatHasNoValueAsZero) {
+TEST(FeatureEncoder, ScalesTheManifestsFeaturesAndReadsWhatHasNoValueAsZero) {
   const Space space = MakeSpace();
   const FeatureFunction features = [&](const Point& point) {
-    return std::vector<double>{space.Number(0, point[0]) * 3, point[1] == 0 ? std::nan("") : 5.0};
+    return std::vector<double>{space.Number(0, point[0]) * 3, point[1] == 0 ? std::nan("") : 5.0 + point[1]};
   };
-  const FeatureEncoder encoder(space, features, {});
-  const std::vector<float> row = encoder.Encode({2, 0, 0, 0});
-  EXPECT_EQ(row.size(), encoder.columns());
-  EXPECT_FLOAT_EQ(row[row.size() - 2], 12);
+  const FeatureEncoder plain(space, nullptr, {}), encoder(space, features, {});
+  ASSERT_EQ(encoder.base_columns(), plain.base_columns() + 2);
+  std::vector<float> row(encoder.base_columns());
+  encoder.EncodeBase({2, 0, 0, 0}, row.data());
+  EXPECT_FLOAT_EQ(row[row.size() - 2], 0.4F);  // 12 of 3 to 96, by ratio
   EXPECT_FLOAT_EQ(row.back(), 0);
-  EXPECT_FLOAT_EQ(encoder.Encode({2, 1, 0, 0}).back(), 5);
+  encoder.EncodeBase({2, 3, 0, 0}, row.data());
+  EXPECT_FLOAT_EQ(row.back(), 1);  // 8 of 6 to 8
+  EXPECT_EQ(encoder.Encode({2, 3, 0, 0}).size(), encoder.columns());
 }
 
-TEST(FeatureEncoder, SeesHowOftenTwoDividesANumber) {
+TEST(FeatureEncoder, SeesHowOftenTwoDividesANumberAndPowersOfTwo) {
   const Space space = MakeSpace();
   const FeatureEncoder plain(space, nullptr, {.alignment = false, .pairs = false}), aligned(space, nullptr, {.pairs = false});
-  ASSERT_EQ(aligned.columns(), plain.columns() + 1) << "STEP only: TILE has nothing but powers of two";
-  EXPECT_FLOAT_EQ(aligned.Encode({0, 3, 0, 0})[2], 1);  // 16
-  EXPECT_FLOAT_EQ(aligned.Encode({0, 0, 0, 0})[2], 0);  // 10
+  ASSERT_EQ(aligned.columns(), plain.columns() + 2) << "STEP only: TILE has nothing but powers of two";
+  const std::vector<float> sixteen = aligned.Encode({0, 3, 0, 0}), twelve = aligned.Encode({0, 1, 0, 0});
+  EXPECT_FLOAT_EQ(sixteen[2], 1);
+  EXPECT_FLOAT_EQ(sixteen[3], 1);
+  EXPECT_NEAR(twelve[2], 1.0 / 3, 1e-6);
+  EXPECT_FLOAT_EQ(twelve[3], 0);
 }
 
 TEST(CostModel, FindsTheBetterHalfFromFewObservations) {

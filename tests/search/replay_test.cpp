@@ -123,11 +123,12 @@ TEST_F(RecordedBowl, ReplayOfRandomSearchScoresAboutZeroAndTheModelMore) {
   EXPECT_NEAR(random->score, 0, 0.12);
   EXPECT_LT(random->p10.at(5), random->at.at(5));
   options.strategy = "model";
-  options.seeds = 5;
+  options.seeds = 30;
   const auto model = Replay(*space, options);
   ASSERT_TRUE(model) << model.error().message;
-  EXPECT_GT(model->score, random->score + 0.2);
-  EXPECT_DOUBLE_EQ(model->at.at(40), 1);
+  EXPECT_GT(model->score, random->score + 0.1);
+  EXPECT_GT(model->at.at(20), random->at.at(20) + 0.1);
+  EXPECT_GT(model->at.at(40), 0.98);
   EXPECT_LE(model->trials_to.at(0.9).value(), 40);
 }
 
