@@ -219,7 +219,9 @@ TEST(Tune, EndsWithinItsTimeAndKeepsSomeForTheFinals) {
   EXPECT_EQ(report->tasks[0].ended, "time");
   size_t finals = 0;
   for (const MeasureRequest& request : measurer.requests) finals += request.finalist ? 1 : 0;
-  EXPECT_EQ(finals, 2u * 3u * options.search.final_rounds);
+  // Three finalists of each of two tasks, and the untuned config beside them where it is not one of the three.
+  EXPECT_GE(finals, 2u * 3u * options.search.final_rounds);
+  EXPECT_LE(finals, 2u * 4u * options.search.final_rounds);
 }
 
 TEST(Tune, MeasuresTheFinalistsAgainInTurnAndBelievesThePooledSamples) {
@@ -248,7 +250,7 @@ TEST(Tune, MeasuresTheFinalistsAgainInTurnAndBelievesThePooledSamples) {
   for (const MeasureRequest& request : measurer.requests) {
     if (request.finalist) order.push_back(std::get<int64_t>(*Find(request.candidate.config, "A")));
   }
-  EXPECT_EQ(order, (std::vector<int64_t>{2, 3, 2, 3, 2, 3}));
+  EXPECT_EQ(order, (std::vector<int64_t>{2, 3, 1, 2, 3, 1, 2, 3, 1})) << "the untuned config runs with them";
   EXPECT_EQ(std::get<int64_t>(*Find(report->tasks[0].best->config, "A")), 3);
   EXPECT_EQ(report->tasks[0].trials, 5u) << "finals are not trials";
 }
