@@ -29,7 +29,7 @@ Result<OpenedSpace> Opened(const std::function<Result<Space>()>& create) {
   const auto begin = std::chrono::steady_clock::now();
   Result<Space> space = create();
   if (!space) return space.error();
-  const std::optional<uint64_t> valid = space->CountValid();
+  const std::optional<uint64_t> valid = space->CountValid(uint64_t{1} << 25);  // seconds at most
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   return OpenedSpace{*std::move(space), ms, valid};
 }
