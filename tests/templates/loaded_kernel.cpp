@@ -27,27 +27,20 @@ void RunTasks(void* pool, int32_t tasks, void (*body)(void*, int32_t), void* arg
   for (std::thread& worker : workers) worker.join();
 }
 
-// A heap block that starts at 64 bytes alignment and ends where the tensor ends.
+// A heap block that starts on 64 bytes and ends where the tensor ends.
 class Block {
  public:
-  explicit Block(size_t bytes)
-      : bytes_(bytes), data_(bytes == 0 ? nullptr : static_cast<uint8_t*>(std::aligned_alloc(64, Rounded(bytes)))) {}
+  explicit Block(size_t bytes) {
+    // Unlike aligned_alloc it takes any size, so the sanitizer sees every byte past the end.
+    if (bytes > 0 && posix_memalign(&data_, 64, bytes) != 0) data_ = nullptr;
+  }
   ~Block() { std::free(data_); }
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
-  uint8_t* data() const { return data_; }
+  uint8_t* data() const { return static_cast<uint8_t*>(data_); }
 
  private:
-  // aligned_alloc wants a multiple of the alignment; the sanitizer's copy does not, and then sees every byte past the end.
-  static size_t Rounded(size_t bytes) {
-#ifdef __SANITIZE_ADDRESS__
-    return bytes;
-#else
-    return (bytes + 63) / 64 * 64;
-#endif
-  }
-  size_t bytes_;
-  uint8_t* data_;
+  void* data_ = nullptr;
 };
 
 double ElementAt(const Tensor& tensor, DType dtype, size_t i) {
