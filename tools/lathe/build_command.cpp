@@ -1,6 +1,8 @@
 // lathe build: the log's winners as a kernel library.
 #include <fmt/format.h>
 
+#include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include "deploy/kernel_library.h"
@@ -48,7 +50,8 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
                  exact && kernel.origin->untuned_seconds > 0
                      ? fmt::format("{:.2f}x", kernel.origin->untuned_seconds / kernel.origin->seconds)
                      : "-",
-                 kernel.candidate ? kernel.candidate->template_name : "-", (*library->FindOperator(kernel.workload.operator_name))->Label(kernel.workload)});
+                 kernel.candidate ? kernel.candidate->template_name : "-",
+                 (*library->FindOperator(kernel.workload.operator_name))->Label(kernel.workload)});
     }
     fmt::print("{}", table.Text());
     for (const PlannedKernel& kernel : plan->kernels)
@@ -62,6 +65,8 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   Result<LibraryFiles> files = GenerateLibrary(*library, *plan);
   if (!files) return Fail(files.error());
   if (Status written = WriteLibrary(*files, flags.out); !written) return Fail(written.error());
+  std::fflush(stdout);
+  if (inexact > 0) fmt::print(stderr, "{} of {} workloads are not tuned exactly\n", inexact, plan->kernels.size());
   fmt::print(stderr, "{} files in {}; build them with: cmake -B {}/build -S {} && cmake --build {}/build\n", files->size(), flags.out,
              flags.out, flags.out, flags.out);
   return kExitOk;

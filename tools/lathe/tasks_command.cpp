@@ -31,6 +31,9 @@ int RunTasks(const CommonOptions& common, const std::string& model, const std::v
     nodes += task.count;
   }
   fmt::print("{}{} distinct workloads in {} nodes\n", table.Text(), tasks->tasks.size(), nodes);
+  std::string ignored;
+  for (const auto& [type, count] : tasks->ignored) ignored += fmt::format("{}{} {}", ignored.empty() ? "" : ", ", count, type);
+  if (!ignored.empty()) fmt::print("no operator computes: {}\n", ignored);
   for (const Task& task : tasks->tasks)
     for (const std::string& note : task.notes) fmt::print("note on {}: {}\n", task.nodes.empty() ? task.key : task.nodes.front(), note);
   for (const UnknownNode& node : tasks->unknown)

@@ -107,6 +107,10 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
     PrintJson(json);
   } else {
     fmt::print("{}{}", ResultTable(library, session.report, *limits), Totals(session));
+    size_t failed = 0;
+    for (const TaskReport& task : session.report.tasks)
+      for (const auto& [status, count] : task.failures) failed += count;
+    if (failed > 0) fmt::print("{} candidates failed; `lathe query --log {} --failures` says why\n", failed, options.log);
     if (limits->flops_per_second == 0) fmt::print("`lathe limits --log {}` measures what this machine can do at most\n", options.log);
   }
   return session.report.state == "stopped" ? kExitStopped : kExitOk;
@@ -186,7 +190,8 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->footer(
       "Stopped by Ctrl-C or by kill -9, the same command goes on where it was: nothing is measured twice.\n\nExamples:\n"
       "  lathe tune detector.onnx --log tuning.db --trials 200 --time 10m\n"
-      "  lathe tune --workload conv2d:h=56,w=56,c=64,k=64,r=3,s=3,pad=1 --strategy random --seed 1");
+      "  lathe tune --workload conv2d:h=56,w=56,c=64,k=64,r=3,s=3,pad_top=1,pad_left=1,pad_bottom=1,pad_right=1 --strategy random --seed "
+      "1");
   command->callback([&common, &chosen, flags] {
     chosen = [&common, flags] {
       flags->session.command = "lathe tune" + (flags->input.empty() ? "" : ' ' + flags->input);
