@@ -130,7 +130,7 @@ Status WriteLibrary(const LibraryFiles& files, const fs::path& out) {
     if (Status written = WriteFile(out / name, content); !written) return written;
   }
   for (const std::string& name : stale)
-    if (!name.empty() && name.find("..") == std::string::npos) fs::remove(out / name, failure);
+    if (!name.empty() && name.find("..") == std::string::npos && fs::path(name).is_relative()) fs::remove(out / name, failure);
   return {};
 }
 

@@ -180,7 +180,8 @@ void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("template", flags->templates, "Which; all unless given");
   command->add_option("--workload", flags->workloads, "On this workload instead of the operator's test_workloads; repeatable");
   command->add_option("--configs", flags->configs, "Configs for each template and shape; the first valid one is always among them")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   command->add_option("--seed", flags->seed, "Another draw of configs and inputs")->capture_default_str();
   command->add_option("--target", flags->target, "cpu, opencl (the first device), opencl:1 (another)")->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));

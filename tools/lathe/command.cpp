@@ -27,8 +27,14 @@ int Fail(const Error& error) {
   return kExitFailed;
 }
 
-void PrintJson(const nlohmann::json& json) { fmt::print("{}\n", json.dump(2)); }
-void PrintJson(const nlohmann::ordered_json& json) { fmt::print("{}\n", json.dump(2)); }
+void PrintJson(const nlohmann::json& json) {
+  // Compilers' and models' texts need not be UTF-8.
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::detail::error_handler_t::replace));
+}
+void PrintJson(const nlohmann::ordered_json& json) {
+  // Compilers' and models' texts need not be UTF-8.
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::detail::error_handler_t::replace));
+}
 
 Result<TemplateLibrary> LoadTemplates(const CommonOptions& common) {
   return TemplateLibrary::Load(common.templates.empty() ? TemplateLibrary::DefaultDir() : std::filesystem::path(common.templates));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <exception>
 
 #include "tools/lathe/command.h"
 
@@ -35,5 +36,9 @@ int main(int argc, char** argv) {
     const int code = app.exit(failure);
     return code == 0 ? lathe::kExitOk : lathe::kExitUsage;
   }
-  return chosen();
+  try {
+    return chosen();
+  } catch (const std::exception& failure) {  // out of memory, or our bug: a sentence, not a crash
+    return lathe::Fail({lathe::ErrorCode::kInternal, failure.what()});
+  }
 }

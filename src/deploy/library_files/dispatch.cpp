@@ -111,8 +111,9 @@ lathe_status lathe_@OP@_create(const lathe_@OP@_workload* workload, @CREATE_ARGU
   }
   lathe_match match = LATHE_MATCH_FALLBACK;
   if (best != nullptr) match = best_distance == 0 ? best->match : LATHE_MATCH_NEAREST;
+  const char* reason = best == nullptr ? why_not : best_distance == 0 ? best->reason : "tuned for another value of what varies at run time";
   if ((flags & LATHE_STRICT) != 0 && match != LATHE_MATCH_EXACT)
-    return lathe_fail(LATHE_NOT_TUNED, "@OP@: not tuned for this workload: %s", best == nullptr ? why_not : best->reason);
+    return lathe_fail(LATHE_NOT_TUNED, "@OP@: not tuned for this workload: %s", reason);
 
   const void* plain[kTensors] = {};
 @CONSTANTS@  (void)plain;
@@ -121,7 +122,7 @@ lathe_status lathe_@OP@_create(const lathe_@OP@_workload* workload, @CREATE_ARGU
   made->facts = facts;
   made->entry = best;
   made->match = match;
-  made->reason = best == nullptr ? why_not : best_distance == 0 ? best->reason : "tuned for another value of what varies at run time";
+  made->reason = reason;
   made->fallback = FallbackFor(&facts);
   for (int i = 0; i < kTensors; ++i) made->bytes[i] = TensorBytes(&facts, i);
 
