@@ -16,7 +16,7 @@
 namespace lathe {
 
 struct BuildLimits {
-  std::chrono::milliseconds timeout{20'000};  // wall clock
+  std::chrono::milliseconds timeout{20'000};  // of CPU time, in whole seconds; and five times that by the clock
   uint64_t memory_bytes = uint64_t{4} << 30;  // of each process of the compiler; 0: none
   std::vector<int> cpus;                      // where compilers run; empty: anywhere
 };

@@ -18,7 +18,8 @@
 //   0 or
 //                                                         "" for none), and kill all of it when the parent dies
 //   $ lathe-worker --opencl-devices                       list OpenCL devices, and
-//   $ lathe-worker --opencl-build …                       compile for one: see worker/opencl_tool.h. Drivers stay out of the tuner's process
+//   $ lathe-worker --opencl-build …                       compile for one: see worker/opencl_tool.h. Drivers stay out of the tuner's
+//   process
 #pragma once
 
 #include <cstddef>

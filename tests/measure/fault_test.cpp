@@ -135,9 +135,9 @@ TEST_F(Faults, AnEndlessCompileTimesOut) {
   options.build.timeout = std::chrono::milliseconds(700);
   const auto shop = MakeShop(options);
   const Measurement measurement = shop->Measure({1, FaultCandidate("endless_compile"), 0, false});
-  Expect(measurement, MeasureStatus::kBuildTimeout, "took longer than");
+  Expect(measurement, MeasureStatus::kBuildTimeout, "used up");
   EXPECT_GE(measurement.build_seconds, 0.7);
-  EXPECT_LT(measurement.build_seconds, 3);
+  EXPECT_LT(measurement.build_seconds, 5 * 0.7 + 3);
   EXPECT_THAT(FilesLeft(shop->scratch()), testing::IsEmpty());
 }
 
