@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "deploy/kernel_library.h"
@@ -34,7 +34,7 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   Result<std::vector<Winner>> winners = WinnersOf(*library, **log, *target);
   if (!winners) return Fail(winners.error());
   std::vector<WantedWorkload> wanted;
-  for (const Task& task : tasks->tasks) wanted.push_back({task.workload, static_cast<int>(task.count)});
+  for (const Task& task : tasks->tasks) wanted.push_back({task.workload, task.count});
   Result<LibraryPlan> plan = PlanLibrary(*library, *target, wanted, *winners);
   if (!plan) return Fail(plan.error());
 
@@ -54,8 +54,10 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
                  (*library->FindOperator(kernel.workload.operator_name))->Label(kernel.workload)});
     }
     fmt::print("{}", table.Text());
+    std::map<std::string, size_t> reasons;  // a model nobody tuned has one reason, not sixty
     for (const PlannedKernel& kernel : plan->kernels)
-      if (kernel.match != Match::kExact) fmt::print("{}: {}: {}\n", ToString(kernel.match), kernel.workload.Key(), kernel.reason);
+      if (kernel.match != Match::kExact) ++reasons[fmt::format("{}: {}", ToString(kernel.match), kernel.reason)];
+    for (const auto& [reason, count] : reasons) fmt::print("{} of {} workloads {}\n", count, plan->kernels.size(), reason);
   }
   if (flags.strict && inexact > 0)
     return Fail(

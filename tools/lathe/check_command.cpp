@@ -22,21 +22,12 @@ struct CheckFlags {
   int threads = 1;
 };
 
-struct Shape {
-  const Operator* op;
-  Workload workload;
-};
-
-Result<std::vector<Shape>> ShapesFor(const TemplateLibrary& library, const CheckFlags& flags) {
-  std::vector<Shape> shapes;
+Result<std::vector<NamedWorkload>> ShapesFor(const TemplateLibrary& library, const CheckFlags& flags) {
+  std::vector<NamedWorkload> shapes;
   for (const std::string& text : flags.workloads) {
-    Result<Workload> workload = ParseWorkload(text);
-    if (!workload) return workload.error();
-    Result<const Operator*> op = library.FindOperator(workload->operator_name);
-    if (!op) return op.error();
-    workload = (*op)->Normalise(*std::move(workload));
-    if (!workload) return workload.error();
-    shapes.push_back({*op, *std::move(workload)});
+    Result<NamedWorkload> shape = ReadWorkload(library, text);
+    if (!shape) return shape.error();
+    shapes.push_back(*std::move(shape));
   }
   if (!shapes.empty()) return shapes;
   for (const Operator* op : library.operators()) {
@@ -60,7 +51,7 @@ class Checker {
  public:
   Checker(const CheckFlags& flags, Measurer& measurer) : flags_(flags), measurer_(measurer) {}
 
-  Status Run(const std::vector<const KernelTemplate*>& templates, const std::vector<Shape>& shapes) {
+  Status Run(const std::vector<const KernelTemplate*>& templates, const std::vector<NamedWorkload>& shapes) {
     for (size_t i = 0; i < shapes.size() && !StopRequested(); ++i)
       for (const KernelTemplate* tmpl : templates)
         if (tmpl->operator_name() == shapes[i].op->name())
@@ -74,7 +65,7 @@ class Checker {
   const std::vector<Measurement>& failures() const { return failures_; }
 
  private:
-  Status CheckShape(const KernelTemplate& tmpl, const Shape& shape, uint64_t seed) {
+  Status CheckShape(const KernelTemplate& tmpl, const NamedWorkload& shape, uint64_t seed) {
     Result<bool> applies = tmpl.Applies(*shape.op, shape.workload, measurer_.target());
     if (!applies) return applies.error();
     if (!*applies) return {};
@@ -124,7 +115,7 @@ class Checker {
 int RunCheck(const CommonOptions& common, const CheckFlags& flags) {
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
-  Result<std::vector<Shape>> shapes = ShapesFor(*library, flags);
+  Result<std::vector<NamedWorkload>> shapes = ShapesFor(*library, flags);
   if (!shapes) return Fail(shapes.error());
   std::vector<const KernelTemplate*> templates;
   for (const std::string& name : flags.templates) {

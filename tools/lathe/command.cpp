@@ -40,6 +40,16 @@ Result<TemplateLibrary> LoadTemplates(const CommonOptions& common) {
   return TemplateLibrary::Load(common.templates.empty() ? TemplateLibrary::DefaultDir() : std::filesystem::path(common.templates));
 }
 
+Result<NamedWorkload> ReadWorkload(const TemplateLibrary& library, const std::string& text) {
+  Result<Workload> workload = ParseWorkload(text);
+  if (!workload) return workload.error();
+  Result<const Operator*> op = library.FindOperator(workload->operator_name);
+  if (!op) return op.error();
+  workload = (*op)->Normalise(*std::move(workload));
+  if (!workload) return workload.error();
+  return NamedWorkload{*op, *std::move(workload)};
+}
+
 Result<double> ParseDuration(const std::string& text) {
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/result.h"
+#include "core/workload.h"
 #include "space/template_library.h"
 
 namespace lathe {
@@ -48,6 +49,13 @@ void PrintJson(const nlohmann::json& json);
 void PrintJson(const nlohmann::ordered_json& json);
 
 Result<TemplateLibrary> LoadTemplates(const CommonOptions& common);
+
+// A workload from the command line, with what was left out filled in, and its operator.
+struct NamedWorkload {
+  const Operator* op;
+  Workload workload;
+};
+Result<NamedWorkload> ReadWorkload(const TemplateLibrary& library, const std::string& text);
 
 // "90", "90s", "10m", "1.5h": seconds.
 Result<double> ParseDuration(const std::string& text);

@@ -104,19 +104,24 @@ void RegisterLog(CLI::App& app, CommonOptions& common, Action& chosen) {
   CLI::App* command = app.add_subcommand("log", "Look after tuning logs");
   auto flags = std::make_shared<LogFlags>();
   command->require_subcommand(1);
-  command->add_option("--log", flags->log, "Tuning log")->capture_default_str();
+  const auto add = [command, flags](const char* name, const char* what, const char* example) {
+    CLI::App* sub = command->add_subcommand(name, what);
+    sub->add_option("--log", flags->log, "Tuning log")->capture_default_str();
+    sub->footer(std::string("Example:\n  lathe log ") + example);
+    return sub;
+  };
   command->footer("Examples:\n  lathe log summary --log tuning.db\n  lathe log merge --log all.db board1.db board2.db");
 
-  command->add_subcommand("summary", "What is in it")->callback([&common, &chosen, flags] {
+  add("summary", "What is in it", "summary --log tuning.db")->callback([&common, &chosen, flags] {
     chosen = [&common, flags] { return RunSummary(common, flags->log); };
   });
-  command->add_subcommand("runs", "Every run, newest first")->callback([&common, &chosen, flags] {
+  add("runs", "Every run, newest first", "runs --log tuning.db --json")->callback([&common, &chosen, flags] {
     chosen = [&common, flags] { return RunRuns(common, flags->log); };
   });
-  CLI::App* merge = command->add_subcommand("merge", "Take over what other logs have and this one lacks");
+  CLI::App* merge = add("merge", "Take over what other logs have and this one lacks", "merge --log all.db board1.db board2.db");
   merge->add_option("other", flags->others, "Other logs; only read")->required();
   const std::vector<std::string> formats = {"native", "autotvm", "kernel_tuner"};
-  CLI::App* exporting = command->add_subcommand("export", "Write measurements to a file");
+  CLI::App* exporting = add("export", "Write measurements to a file", "export --log tuning.db --operator conv2d conv2d.jsonl");
   exporting->add_option("file", flags->others, "Where to")->required()->expected(1);
   exporting->add_option("--format", flags->format, "native loses nothing")->default_str("native")->check(CLI::IsMember(formats));
   exporting->add_option("--operator", flags->filter.operator_name, "Only this operator");
@@ -127,7 +132,7 @@ void RegisterLog(CLI::App& app, CommonOptions& common, Action& chosen) {
     if (flags->format.empty()) flags->format = "native";
     chosen = [&common, flags] { return RunExport(common, *flags); };
   });
-  CLI::App* importing = command->add_subcommand("import", "Take in files of ours, of AutoTVM or of Kernel Tuner");
+  CLI::App* importing = add("import", "Take in files of ours, of AutoTVM or of Kernel Tuner", "import --log tuning.db autotvm.log");
   importing->add_option("file", flags->others, "What to read")->required();
   importing->add_option("--format", flags->format, "Recognised by the file's beginning unless given")->check(CLI::IsMember(formats));
   importing->add_flag("--skip-malformed", flags->skip, "Leave out lines that cannot be read instead of importing nothing");

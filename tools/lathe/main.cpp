@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
       "Exit status: 0 done; 1 the world failed (disk, compiler, board); 2 wrong command line; 3 wrong input file;\n"
       "4 nothing fits (no such name, no record, not tuned under --strict); 5 done with findings (unknown nodes, failed checks);\n"
       "130 stopped by Ctrl-C (what was measured is in the log).");
-  app.set_version_flag("--version", "lathe 0.1.0");
+  app.set_version_flag("--version", "lathe " LATHE_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
 

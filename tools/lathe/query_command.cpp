@@ -14,7 +14,7 @@ namespace {
 struct QueryFlags {
   std::string log = "tuning.db", operator_name, workload, target, template_name, run;
   bool best = false, failures = false, trace = false, all_versions = false;
-  size_t top = 0;
+  std::optional<size_t> top;
 };
 
 Result<LogFilter> FilterOf(const TemplateLibrary& library, const QueryFlags& flags) {
@@ -24,13 +24,9 @@ Result<LogFilter> FilterOf(const TemplateLibrary& library, const QueryFlags& fla
   filter.template_name = flags.template_name;
   filter.run_id = flags.run;
   if (!flags.workload.empty()) {
-    Result<Workload> workload = ParseWorkload(flags.workload);
-    if (!workload) return workload.error();
-    Result<const Operator*> op = library.FindOperator(workload->operator_name);
-    if (!op) return op.error();
-    workload = (*op)->Normalise(*std::move(workload));
-    if (!workload) return workload.error();
-    filter.workload_key = workload->Key();
+    Result<NamedWorkload> named = ReadWorkload(library, flags.workload);
+    if (!named) return named.error();
+    filter.workload_key = named->workload.Key();
   }
   if (!flags.all_versions) filter.current = CurrentVersions(library);
   return filter;
@@ -101,9 +97,18 @@ int PrintTrace(const CommonOptions& common, const std::vector<TraceStep>& trace)
   return kExitOk;
 }
 
+// Nothing fits a name that is spelt wrong; the log may also know operators that no template here has any more.
+std::optional<Error> UnknownOperator(const TemplateLibrary& library, const QueryFlags& flags) {
+  if (flags.operator_name.empty() || flags.all_versions) return std::nullopt;
+  Result<const Operator*> op = library.FindOperator(flags.operator_name);
+  if (op) return std::nullopt;
+  return op.error();
+}
+
 int RunQuery(const CommonOptions& common, const QueryFlags& flags) {
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
+  if (const std::optional<Error> unknown = UnknownOperator(*library, flags)) return Fail(*unknown);
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log, {.mode = TuningLogOptions::Mode::kReadOnly});
   if (!log) return Fail(log.error());
   Result<LogFilter> filter = FilterOf(*library, flags);
@@ -116,7 +121,7 @@ int RunQuery(const CommonOptions& common, const QueryFlags& flags) {
     Result<std::vector<TraceStep>> trace = (*log)->Trace(*filter);
     return trace ? PrintTrace(common, *trace) : Fail(trace.error());
   }
-  Result<std::vector<LoggedMeasurement>> rows = flags.top > 0 ? (*log)->Top(*filter, flags.top) : (*log)->BestPerWorkload(*filter);
+  Result<std::vector<LoggedMeasurement>> rows = flags.top ? (*log)->Top(*filter, *flags.top) : (*log)->BestPerWorkload(*filter);
   return rows ? PrintRows(common, *library, **log, *rows) : Fail(rows.error());
 }
 
@@ -126,9 +131,9 @@ void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen) {
   CLI::App* command = app.add_subcommand("query", "Ask the tuning log");
   auto flags = std::make_shared<QueryFlags>();
   command->add_option("--log", flags->log, "Tuning log")->capture_default_str();
-  auto* what = command->add_option_group("what", "one of these; --best unless given");
+  auto* what = command->add_option_group("What to show", "one of these; --best unless given");
   what->add_flag("--best", flags->best, "The best config of each workload on each target");
-  what->add_option("--top", flags->top, "The fastest N of what fits");
+  what->add_option("--top", flags->top, "The fastest N of what fits")->check(CLI::PositiveNumber);
   what->add_flag("--failures", flags->failures, "Failures by status, with the latest message of each");
   what->add_flag("--trace", flags->trace, "Trial by trial, with the best so far");
   what->require_option(0, 1);

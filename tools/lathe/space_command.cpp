@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"
@@ -53,25 +54,22 @@ Result<OpenedSpace> FromTemplate(const CommonOptions& common, const SpaceFlags& 
   if (!library) return library.error();
   Result<const KernelTemplate*> tmpl = library->FindTemplate(flags.tmpl);
   if (!tmpl) return tmpl.error();
-  Result<Workload> workload = ParseWorkload(flags.workload);
-  if (!workload) return workload.error();
-  Result<const Operator*> op = library->FindOperator(workload->operator_name);
-  if (!op) return op.error();
-  workload = (*op)->Normalise(*std::move(workload));
-  if (!workload) return workload.error();
-  if ((*tmpl)->operator_name() != (*op)->name())
+  Result<NamedWorkload> named = ReadWorkload(*library, flags.workload);
+  if (!named) return named.error();
+  const Operator& op = *named->op;
+  const Workload& workload = named->workload;
+  if ((*tmpl)->operator_name() != op.name())
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("template '{}' computes '{}', not '{}'", flags.tmpl, (*tmpl)->operator_name(), (*op)->name())};
+                 fmt::format("template '{}' computes '{}', not '{}'", flags.tmpl, (*tmpl)->operator_name(), op.name())};
   Result<Target> chosen = TargetFor(flags.target, flags.threads);
   if (!chosen) return chosen.error();
   const Target& target = *chosen;
-  Result<bool> applies = (*tmpl)->Applies(**op, *workload, target);
+  Result<bool> applies = (*tmpl)->Applies(op, workload, target);
   if (!applies) return applies.error();
   if (!*applies)
-    return Error{ErrorCode::kNotFound,
-                 fmt::format("template '{}' does not apply to {} on {}: {}", flags.tmpl, workload->Key(), target.Key(),
-                             (*tmpl)->manifest().value("applies", "its backend is " + (*tmpl)->backend()))};
-  return Opened([&] { return (*tmpl)->SpaceFor(**op, *workload, target); });
+    return Error{ErrorCode::kNotFound, fmt::format("template '{}' does not apply to {} on {}: {}", flags.tmpl, workload.Key(), target.Key(),
+                                                   (*tmpl)->manifest().value("applies", "its backend is " + (*tmpl)->backend()))};
+  return Opened([&] { return (*tmpl)->SpaceFor(op, workload, target); });
 }
 
 std::string ValuesText(const Parameter& parameter) {

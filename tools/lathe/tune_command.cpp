@@ -26,13 +26,9 @@ struct TuneFlags {
 Result<std::vector<WeightedWorkload>> Wanted(const TemplateLibrary& library, const TuneFlags& flags) {
   std::vector<WeightedWorkload> wanted;
   for (const std::string& text : flags.workloads) {
-    Result<Workload> workload = ParseWorkload(text);
-    if (!workload) return workload.error();
-    Result<const Operator*> op = library.FindOperator(workload->operator_name);
-    if (!op) return op.error();
-    workload = (*op)->Normalise(*std::move(workload));
-    if (!workload) return workload.error();
-    wanted.push_back({*std::move(workload), 1});
+    Result<NamedWorkload> named = ReadWorkload(library, text);
+    if (!named) return named.error();
+    wanted.push_back({std::move(named->workload), 1});
   }
   if (flags.input.empty()) return wanted;
   Result<ShapeOverrides> overrides = ParseShapeOverrides(flags.shapes);
@@ -122,11 +118,19 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
     if (!seconds) return Fail(seconds.error());
     flags.session.seconds = *seconds;
   }
+  if (flags.input.empty() && flags.workloads.empty()) {
+    fmt::print(stderr, "lathe: nothing to tune: give a model, a file of workloads, or --workload; `lathe tune --help` has examples\n");
+    return kExitUsage;
+  }
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
   Result<std::vector<WeightedWorkload>> wanted = Wanted(*library, flags);
   if (!wanted) return Fail(wanted.error());
-  if (wanted->empty()) return Fail({ErrorCode::kNotFound, "nothing to tune: give a model, a file of workloads, or --workload"});
+  if (wanted->empty())
+    return Fail(
+        {ErrorCode::kNotFound, fmt::format("tune '{}': it has no workload of {}", flags.input,
+                                           flags.operators.empty() ? "any operator in the templates"
+                                                                   : fmt::format("operator {}", fmt::join(flags.operators, ", ")))});
   std::vector<std::string> skipped;
   Result<SessionResult> session = RunSession(*library, *wanted, flags.session, skipped);
   for (const std::string& reason : skipped) fmt::print(stderr, "lathe: not tuned: {}\n", reason);
@@ -188,7 +192,9 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_flag("--fresh", flags->session.fresh, "Measure again what the log knows already");
   command->add_flag("--cold-cache", flags->session.cold_cache, "Flush caches before every sample, as between stages of a pipeline");
   command->footer(
-      "Stopped by Ctrl-C or by kill -9, the same command goes on where it was: nothing is measured twice.\n\nExamples:\n"
+      "Stopped by Ctrl-C or by kill -9, the same command goes on where it was: nothing is measured twice.\n\n"
+      "A file of workloads lists operators with their attributes; what is left out takes its default:\n"
+      "  {\"tasks\": [{\"operator\": \"nms\", \"workload\": {\"n\": 8400, \"max_out\": 300}, \"count\": 1}]}\n\nExamples:\n"
       "  lathe tune detector.onnx --log tuning.db --trials 200 --time 10m\n"
       "  lathe tune --workload conv2d:h=56,w=56,c=64,k=64,r=3,s=3,pad_top=1,pad_left=1,pad_bottom=1,pad_right=1 --strategy random --seed "
       "1");
