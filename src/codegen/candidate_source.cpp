@@ -7,27 +7,34 @@
 
 namespace lathe {
 
-Result<std::string> CandidateSource(const TemplateLibrary& library, const Candidate& candidate, const Target& target,
-                                    const SourceOptions& options) {
+Result<CandidateParts> FindParts(const TemplateLibrary& library, const Candidate& candidate) {
   Result<const Operator*> op = library.FindOperator(candidate.workload.operator_name);
   if (!op) return op.error();
   Result<const KernelTemplate*> tmpl = library.FindTemplate(candidate.workload.operator_name + '/' + candidate.template_name);
   if (!tmpl) return tmpl.error();
-  Result<Macros> macros = WorkloadMacros(**op, candidate.workload);
+  return CandidateParts{*op, *tmpl};
+}
+
+Result<std::string> CandidateSource(const TemplateLibrary& library, const Candidate& candidate, const Target& target,
+                                    const SourceOptions& options) {
+  Result<CandidateParts> parts = FindParts(library, candidate);
+  if (!parts) return parts.error();
+  const auto& [op, tmpl] = *parts;
+  Result<Macros> macros = WorkloadMacros(*op, candidate.workload);
   if (!macros) return macros.error();
-  AddConfigMacros(**tmpl, candidate.config, *macros);
+  AddConfigMacros(*tmpl, candidate.config, *macros);
 
-  if ((*tmpl)->backend() != "cpu")
-    return fmt::format("{}\n{}\n#line 1 \"{}\"\n{}", library.Prelude("gpu.h"), macros->text(), (*tmpl)->source_name(), (*tmpl)->source());
+  if (tmpl->backend() != "cpu")
+    return fmt::format("{}\n{}\n#line 1 \"{}\"\n{}", library.Prelude("gpu.h"), macros->text(), tmpl->source_name(), tmpl->source());
 
-  Result<std::vector<TensorShape>> plain = (*op)->Tensors(candidate.workload);
+  Result<std::vector<TensorShape>> plain = op->Tensors(candidate.workload);
   if (!plain) return plain.error();
-  Result<std::vector<TensorShape>> packed = (*tmpl)->PackedTensors(**op, candidate, target);
+  Result<std::vector<TensorShape>> packed = tmpl->PackedTensors(*op, candidate, target);
   if (!packed) return packed.error();
-  const CpuUnit unit{**op, *packed, *plain, options.symbol_prefix};
+  const CpuUnit unit{*op, *packed, *plain, options.symbol_prefix};
   std::string glue = RunGlue(unit);
-  if ((*tmpl)->packs()) glue += PrepareGlue(unit, **tmpl);
-  return CpuSource(library, unit, macros->text(), "", (*tmpl)->source_name(), (*tmpl)->source(), glue);
+  if (tmpl->packs()) glue += PrepareGlue(unit, *tmpl);
+  return CpuSource(library, unit, macros->text(), "", tmpl->source_name(), tmpl->source(), glue);
 }
 
 Result<std::string> ReferenceSource(const TemplateLibrary& library, const Workload& workload, const SourceOptions& options) {

@@ -10,6 +10,13 @@
 
 namespace lathe {
 
+// The operator and the template a candidate names.
+struct CandidateParts {
+  const Operator* op;
+  const KernelTemplate* tmpl;
+};
+Result<CandidateParts> FindParts(const TemplateLibrary& library, const Candidate& candidate);
+
 struct SourceOptions {
   // Prefixed to the exported names (lathe_run, lathe_prepare, …), so that a kernel library can hold many.
   std::string symbol_prefix;

@@ -5,26 +5,9 @@
 #include "codegen/candidate_source.h"
 
 namespace lathe {
-namespace {
-
-struct Found {
-  const Operator* op;
-  const KernelTemplate* tmpl;
-};
-
-Result<Found> FindIn(const TemplateLibrary& library, const Candidate& candidate) {
-  Result<const Operator*> op = library.FindOperator(candidate.workload.operator_name);
-  if (!op) return op.error();
-  Result<const KernelTemplate*> tmpl = library.FindTemplate(candidate.workload.operator_name + '/' + candidate.template_name);
-  if (!tmpl) return tmpl.error();
-  return Found{*op, *tmpl};
-}
-
-}  // namespace
-
 BuildOutcome CpuBackend::Build(const Candidate& candidate, const CancelToken* cancel) {
   const auto failed = [](const Error& error) { return BuildOutcome{MeasureStatus::kBuildError, error.message, {}, 0}; };
-  Result<Found> found = FindIn(*library_, candidate);
+  Result<CandidateParts> found = FindParts(*library_, candidate);
   if (!found) return failed(found.error());
   Result<std::string> source = CandidateSource(*library_, candidate, target_);
   if (!source) return failed(source.error().In("generate the source of " + candidate.Key()));
@@ -32,7 +15,7 @@ BuildOutcome CpuBackend::Build(const Candidate& candidate, const CancelToken* ca
 }
 
 Result<JobSpec> CpuBackend::JobFor(const Candidate& candidate) {
-  Result<Found> found = FindIn(*library_, candidate);
+  Result<CandidateParts> found = FindParts(*library_, candidate);
   if (!found) return found.error();
   const auto& [op, tmpl] = *found;
   JobSpec spec;

@@ -19,19 +19,6 @@ namespace {
 constexpr const char *kSourceName = "candidate.cl", *kProgramName = "candidate.bin", *kFactsName = "facts";
 constexpr size_t kMostLog = 3000;  // of a compiler's output
 
-struct Found {
-  const Operator* op;
-  const KernelTemplate* tmpl;
-};
-
-Result<Found> FindIn(const TemplateLibrary& library, const Candidate& candidate) {
-  Result<const Operator*> op = library.FindOperator(candidate.workload.operator_name);
-  if (!op) return op.error();
-  Result<const KernelTemplate*> tmpl = library.FindTemplate(candidate.workload.operator_name + '/' + candidate.template_name);
-  if (!tmpl) return tmpl.error();
-  return Found{*op, *tmpl};
-}
-
 std::map<std::string, double> ReadFacts(const std::filesystem::path& file) {
   std::map<std::string, double> facts;
   const Result<std::string> text = ReadFile(file);
@@ -46,7 +33,7 @@ std::map<std::string, double> ReadFacts(const std::filesystem::path& file) {
 
 BuildOutcome OpenClBackend::Build(const Candidate& candidate, const CancelToken* cancel) {
   const auto failed = [](const Error& error) { return BuildOutcome{MeasureStatus::kBuildError, error.message, {}, 0}; };
-  Result<Found> found = FindIn(shop_->library(), candidate);
+  Result<CandidateParts> found = FindParts(shop_->library(), candidate);
   if (!found) return failed(found.error());
   Result<std::string> source = CandidateSource(shop_->library(), candidate, target_);
   if (!source) return failed(source.error().In("generate the source of " + candidate.Key()));
@@ -113,7 +100,7 @@ BuildOutcome OpenClBackend::Compile(const std::string& source, const std::string
 }
 
 Result<JobSpec> OpenClBackend::JobFor(const Candidate& candidate) {
-  Result<Found> found = FindIn(shop_->library(), candidate);
+  Result<CandidateParts> found = FindParts(shop_->library(), candidate);
   if (!found) return found.error();
   const auto& [op, tmpl] = *found;
   if (tmpl->packs() || tmpl->manifest().contains("packed"))
