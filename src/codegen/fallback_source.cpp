@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "codegen/c_literal.h"
 #include "codegen/cpu_unit.h"
 #include "codegen/macros.h"
 #include "space/evaluate.h"
@@ -98,8 +99,8 @@ Result<std::string> FactsFunctions(const Operator& op, const std::string& prefix
     std::vector<std::string> wrong;
     if (attribute.type == AttributeType::kChoice) wrong.push_back(fmt::format("{0} < 1 || {0} > {1}", value, attribute.choices.size()));
     if (attribute.type == AttributeType::kBool) wrong.push_back(fmt::format("{0} != 0 && {0} != 1", value));
-    if (attribute.minimum) wrong.push_back(fmt::format("(double){} < {}", value, *attribute.minimum));
-    if (attribute.maximum) wrong.push_back(fmt::format("(double){} > {}", value, *attribute.maximum));
+    if (attribute.minimum) wrong.push_back(fmt::format("!((double){} >= {})", value, *attribute.minimum));
+    if (attribute.maximum) wrong.push_back(fmt::format("!((double){} <= {})", value, *attribute.maximum));
     for (const std::string& condition : wrong)
       text += fmt::format("  if ({}) return \"attribute '{}' is out of range\";\n", condition, attribute.name);
   }
@@ -116,8 +117,7 @@ Result<std::string> FactsFunctions(const Operator& op, const std::string& prefix
       if (!cpp) return cpp.error();
       text += fmt::format(
           "  if (!(({}) != 0)) return {};\n", cpp->text,
-          nlohmann::json(fmt::format("the workload breaks the rule: {} ({})", rule["require"].get<std::string>(), rule.value("why", "")))
-              .dump());
+          CLiteral(fmt::format("the workload breaks the rule: {} ({})", rule["require"].get<std::string>(), rule.value("why", ""))));
     }
   return text + "  return nullptr;\n}\n";
 }

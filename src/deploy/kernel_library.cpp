@@ -93,7 +93,8 @@ Result<LibraryFiles> GenerateLibrary(const TemplateLibrary& library, const Libra
   files["src/cpu_features.cpp"] = FilledLibraryFile("cpu_features.cpp", {});
   files["test/kernels_test.cpp"] =
       FilledLibraryFile("kernels_test.cpp", {{"@INCLUDES@", includes}, {"@TEST_FUNCTIONS@", tests}, {"@TEST_CALLS@", calls}});
-  files["report.json"] = ToJson(plan).dump(2) + "\n";
+  // Messages of compilers and models need not be UTF-8.
+  files["report.json"] = ToJson(plan).dump(2, ' ', false, nlohmann::detail::error_handler_t::replace) + "\n";
   return files;
 }
 
@@ -115,12 +116,19 @@ Status WriteLibrary(const LibraryFiles& files, const fs::path& out) {
       begin = end + 1;
     }
   }
-  std::string marker;
-  for (const auto& [name, content] : files) marker += name + '\n';
-  // The list first: after a crash everything that may have been written is known.
+  const auto list_of = [](const std::set<std::string>& names) {
+    std::string list;
+    for (const std::string& name : names) list += name + '\n';
+    return list;
+  };
+  std::set<std::string> names;
+  for (const auto& [name, content] : files) names.insert(name);
+  std::set<std::string> present = names;
+  present.insert(stale.begin(), stale.end());
+  // The list first, and of both libraries: after a crash everything that may be there is known.
   fs::create_directories(out, failure);
   if (failure) return fail(failure.message());
-  if (Status written = WriteFile(out / kMarker, marker); !written) return written;
+  if (Status written = WriteFile(out / kMarker, list_of(present)); !written) return written;
   for (const auto& [name, content] : files) {
     stale.erase(name);
     fs::create_directories((out / name).parent_path(), failure);
@@ -131,7 +139,7 @@ Status WriteLibrary(const LibraryFiles& files, const fs::path& out) {
   }
   for (const std::string& name : stale)
     if (!name.empty() && name.find("..") == std::string::npos && fs::path(name).is_relative()) fs::remove(out / name, failure);
-  return {};
+  return WriteFile(out / kMarker, list_of(names));
 }
 
 }  // namespace lathe

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
+#include "codegen/c_literal.h"
 #include "codegen/candidate_source.h"
 #include "codegen/expression_to_cpp.h"
 #include "codegen/fallback_source.h"
@@ -29,8 +31,6 @@ std::string CamelCase(const std::string& name) {
   }
   return result;
 }
-
-std::string Quoted(const std::string& text) { return nlohmann::json(text).dump(); }
 
 std::string ChoiceEnumerator(const std::string& op, const std::string& attribute, const std::string& choice) {
   return fmt::format("LATHE_{}_{}_{}", Capitals(op), Capitals(attribute), Capitals(choice));
@@ -99,7 +99,9 @@ std::string LibraryOperator::PublicDeclarations() const {
     }());
   text += "\n */\n";
   text += fmt::format(
-      "size_t lathe_{0}_tensor_bytes(const lathe_{0}_workload* workload, int tensor); /* in the order above; 0 where absent */\n\n", op);
+      "size_t lathe_{0}_tensor_bytes(const lathe_{0}_workload* workload, int tensor); /* in the order above; 0 where absent, SIZE_MAX "
+      "where no memory holds it */\n\n",
+      op);
   text += fmt::format(
       "/* Chooses a kernel and packs the constants, which may be freed afterwards. On failure *kernel is null and lathe_last_error() says "
       "why. */\n"
@@ -194,7 +196,7 @@ Result<std::string> LibraryOperator::TensorBytes() const {
     }
     const std::string dtype = spec["dtype"];
     if (const std::optional<DType> fixed = ParseDType(dtype)) {
-      text += fmt::format("      return (size_t)elements * {};\n    }}\n", SizeOf(*fixed));
+      text += fmt::format("      return lathe_bytes(elements * {});\n    }}\n", SizeOf(*fixed));
       continue;
     }
     text += "      size_t bytes = 0;\n";
@@ -204,7 +206,7 @@ Result<std::string> LibraryOperator::TensorBytes() const {
           if (const std::optional<DType> parsed = ParseDType(choice))
             text += fmt::format("      if (facts->{} == {}) bytes = {};\n", dtype, ChoiceEnumerator(op_.name(), dtype, choice),
                                 SizeOf(*parsed));
-    text += "      return (size_t)elements * bytes;\n    }\n";
+    text += "      return lathe_bytes(elements * (double)bytes);\n    }\n";
   }
   return text + "    default: return 0;\n  }\n}\n";
 }
@@ -224,7 +226,7 @@ Result<std::string> LibraryOperator::WorkspaceFunction(size_t kernel, const Kern
     return CppExpression{fmt::format("{}", numbers->at(name)), false};  // a parameter, a limit of the target, a choice
   });
   if (!bytes) return bytes.error();
-  return fmt::format("size_t Workspace{}(const lathe_{}_facts* facts) {{\n  (void)facts;\n  return (size_t)ceil({});\n}}\n", kernel,
+  return fmt::format("size_t Workspace{}(const lathe_{}_facts* facts) {{\n  (void)facts;\n  return lathe_bytes(ceil({}));\n}}\n", kernel,
                      op_.name(), bytes->text);
 }
 
@@ -248,8 +250,8 @@ Result<std::string> LibraryOperator::Entries(std::string& externs, std::string& 
     externs += fmt::format("int {}lathe_run(const lathe_call* call);\n", KernelSymbol(i));
     if (tmpl.packs()) externs += fmt::format("void {}lathe_prepare(const void* const* plain, void* const* packed);\n", KernelSymbol(i));
     rows += fmt::format("    {{{}, {}, {},\n     {}lathe_run, {}, {}, {{{}}}}},\n", WorkloadInitialiser(kernel.workload),
-                        kernel.match == Match::kExact ? "LATHE_MATCH_EXACT" : "LATHE_MATCH_NEAREST", Quoted(kernel.reason), KernelSymbol(i),
-                        tmpl.packs() ? KernelSymbol(i) + "lathe_prepare" : "nullptr",
+                        kernel.match == Match::kExact ? "LATHE_MATCH_EXACT" : "LATHE_MATCH_NEAREST", CLiteral(kernel.reason),
+                        KernelSymbol(i), tmpl.packs() ? KernelSymbol(i) + "lathe_prepare" : "nullptr",
                         workspace->empty() ? "nullptr" : fmt::format("Workspace{}", i), packed_bytes);
   }
   return rows;
@@ -371,12 +373,12 @@ std::string LibraryOperator::InfoRows() const {
     const char* match = kernel.match == Match::kExact     ? "LATHE_MATCH_EXACT"
                         : kernel.match == Match::kNearest ? "LATHE_MATCH_NEAREST"
                                                           : "LATHE_MATCH_FALLBACK";
-    rows += fmt::format("    {{{}, {}, {}, {},\n     {}, {}, {}, {}, {}, {}, {}}},\n", Quoted(op_.name()), Quoted(kernel.workload.Key()),
-                        match, Quoted(kernel.reason), Quoted(kernel.candidate ? kernel.candidate->template_name : ""),
-                        Quoted(kernel.candidate ? ToString(kernel.candidate->config) : ""),
-                        Quoted(kernel.origin ? kernel.origin->target.Key() : ""), kernel.origin ? kernel.origin->seconds : 0.0,
-                        kernel.origin ? kernel.origin->untuned_seconds : 0.0, Quoted(kernel.origin ? kernel.origin->run_id : ""),
-                        kernel.origin ? kernel.origin->finished_unix_ms : 0);
+    rows += fmt::format(
+        "    {{{}, {}, {}, {},\n     {}, {}, {}, {}, {}, {}, {}}},\n", CLiteral(op_.name()), CLiteral(kernel.workload.Key()), match,
+        CLiteral(kernel.reason), CLiteral(kernel.candidate ? kernel.candidate->template_name : ""),
+        CLiteral(kernel.candidate ? ToString(kernel.candidate->config) : ""), CLiteral(kernel.origin ? kernel.origin->target.Key() : ""),
+        kernel.origin ? kernel.origin->seconds : 0.0, kernel.origin ? kernel.origin->untuned_seconds : 0.0,
+        CLiteral(kernel.origin ? kernel.origin->run_id : ""), kernel.origin ? kernel.origin->finished_unix_ms : 0);
   }
   return rows;
 }
@@ -388,13 +390,13 @@ Result<std::string> LibraryOperator::TestFunctions() const {
   const auto add = [&](const Workload& workload, const std::vector<TensorShape>& tensors, const std::string& name) {
     std::string rows;
     for (const TensorShape& tensor : tensors)
-      rows += fmt::format("{{{}, {}, {}, {}, {}, {}, {}, {}, {}}}, ", Quoted(tensor.name),
+      rows += fmt::format("{{{}, {}, {}, {}, {}, {}, {}, {}, {}}}, ", CLiteral(tensor.name),
                           tensor.role == TensorRole::kIn         ? "'i'"
                           : tensor.role == TensorRole::kConstant ? "'c'"
                                                                  : "'o'",
-                          Quoted(ToString(tensor.dtype)), tensor.filling.low, tensor.filling.high, tensor.filling.integers,
+                          CLiteral(ToString(tensor.dtype)), tensor.filling.low, tensor.filling.high, tensor.filling.integers,
                           tensor.tolerance.exact, tensor.tolerance.relative, tensor.tolerance.absolute);
-    cases += fmt::format("    {{{}, {}, {{{}}}}},\n", Quoted(name), WorkloadInitialiser(workload), rows);
+    cases += fmt::format("    {{{}, {}, {{{}}}}},\n", CLiteral(name), WorkloadInitialiser(workload), rows);
   };
   for (const PlannedKernel& kernel : kernels_) {
     Result<std::vector<TensorShape>> tensors = op_.Tensors(kernel.workload);

@@ -34,7 +34,7 @@ const char* ToString(Match match);  // "exact", "nearest", "fallback"
 
 struct PlannedKernel {
   Workload workload;
-  int count = 1;  // how often the model runs it
+  int64_t count = 1;  // how often the model runs it
   Match match = Match::kFallback;
   std::string reason;                  // a sentence, for the report and the running program
   std::optional<Candidate> candidate;  // none for a fallback
@@ -48,7 +48,7 @@ struct LibraryPlan {
 
 struct WantedWorkload {
   Workload workload;  // normalised
-  int count = 1;
+  int64_t count = 1;
 };
 
 // `winners` hold one entry a tuned workload, of current templates only. Nearest means: same operator, same choices and truth values,

@@ -124,9 +124,11 @@ lathe_status lathe_@OP@_create(const lathe_@OP@_workload* workload, @CREATE_ARGU
   made->match = match;
   made->reason = reason;
   made->fallback = FallbackFor(&facts);
-  for (int i = 0; i < kTensors; ++i) made->bytes[i] = TensorBytes(&facts, i);
-
   lathe_status status = LATHE_OK;
+  for (int i = 0; i < kTensors; ++i) {
+    made->bytes[i] = TensorBytes(&facts, i);
+    if (made->bytes[i] == LATHE_TOO_LARGE) status = lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: tensor %d is larger than any memory", i);
+  }
   void* packed[kTensors] = {};
   for (int i = 0; i < kTensors && status == LATHE_OK; ++i) {
     if (!IsConstant(i) || made->bytes[i] == 0) continue;

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -96,7 +97,7 @@ extern "C" {
 
 const char* lathe_last_error(void) { return last_error; }
 
-void* lathe_alloc(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
+void* lathe_alloc(size_t bytes) { return bytes > PTRDIFF_MAX ? nullptr : aligned_alloc(64, (bytes + 63) / 64 * 64); }
 void lathe_free(void* memory) { free(memory); }
 
 lathe_threads* lathe_threads_create(int threads) {
@@ -107,7 +108,13 @@ lathe_threads* lathe_threads_create(int threads) {
     return nullptr;
   }
   made->parallel = {made, threads, lathe_threads::Run};
-  for (int i = 1; i < threads; ++i) made->workers.emplace_back([made] { made->Work(); });
+  try {
+    for (int i = 1; i < threads; ++i) made->workers.emplace_back([made] { made->Work(); });
+  } catch (const std::exception& failure) {  // must not leave through C
+    lathe_fail(LATHE_OUT_OF_MEMORY, "threads: %d threads cannot be had: %s", threads, failure.what());
+    lathe_threads_destroy(made);
+    return nullptr;
+  }
   return made;
 }
 

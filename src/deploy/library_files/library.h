@@ -13,3 +13,7 @@ lathe_status lathe_check_pointer(const char* op, const char* tensor, const void*
 // The instruction set that the kernels use and this machine lacks; null when it lacks none.
 const char* lathe_cpu_lacks();
 const lathe_parallel* lathe_one_thread();
+
+// What a size computed in doubles comes to as bytes; LATHE_TOO_LARGE when no memory holds it.
+#define LATHE_TOO_LARGE SIZE_MAX
+inline size_t lathe_bytes(double bytes) { return bytes >= 0 && bytes < 0x1p62 ? (size_t)bytes : LATHE_TOO_LARGE; }
