@@ -1,11 +1,23 @@
 #include "space/evaluate.h"
 
+#include <unordered_map>
+
 namespace lathe {
+namespace {
+constexpr size_t kMostParsed = 4096;
+}
 
 Result<double> EvaluateText(const std::string& text, const std::map<std::string, double>& numbers) {
-  Result<Expression> expression = Expression::Parse(text);
-  if (!expression) return expression.error();
-  return expression->Evaluate([&](const std::string& name) -> std::optional<double> {
+  // Manifests have some hundred texts, asked again for every candidate; parsing one takes thirty times as long as evaluating it.
+  thread_local std::unordered_map<std::string, Expression> parsed;
+  auto known = parsed.find(text);
+  if (known == parsed.end()) {
+    Result<Expression> expression = Expression::Parse(text);
+    if (!expression) return expression.error();
+    if (parsed.size() >= kMostParsed) parsed.clear();
+    known = parsed.emplace(text, *std::move(expression)).first;
+  }
+  return known->second.Evaluate([&](const std::string& name) -> std::optional<double> {
     const auto found = numbers.find(name);
     return found == numbers.end() ? std::nullopt : std::optional(found->second);
   });
