@@ -117,7 +117,7 @@ Result<std::string> FactsFunctions(const Operator& op, const std::string& prefix
       if (!cpp) return cpp.error();
       text += fmt::format(
           "  if (!(({}) != 0)) return {};\n", cpp->text,
-          CLiteral(fmt::format("the workload breaks the rule: {} ({})", rule["require"].get<std::string>(), rule.value("why", ""))));
+          CLiteral(fmt::format("the workload breaks the rule: {} ({})", ExpressionTextOf(rule["require"]), rule.value("why", ""))));
     }
   return text + "  return nullptr;\n}\n";
 }

@@ -88,6 +88,7 @@ class OperatorReader {
       for (const ManifestNode& rule : root.At("valid").Elements()) {
         rule.AllowOnly({"require", "why"});
         (void)rule.At("require").ExpressionText();
+        (void)rule.TextOr("why", "");
       }
     if (root.Has("cost")) {
       root.At("cost").AllowOnly({"flops", "bytes"});
@@ -97,6 +98,8 @@ class OperatorReader {
       for (const auto& [dtype, node] : root.At("tolerance").Items()) {
         if (!ParseDType(dtype)) node.Fail("not a dtype");
         node.AllowOnly({"relative", "absolute"});
+        for (const auto& [name, bound] : node.Items())
+          if (bound.Number() < 0) bound.Fail("a tolerance is not negative");
       }
     if (root.failed()) return root.error();
 
@@ -165,7 +168,18 @@ class OperatorReader {
     if (node.Has("when")) (void)node.At("when").ExpressionText();
     if (node.Has("compare") && node.At("compare").Text() != "exact" && !node.failed())
       node.At("compare").Fail("only \"exact\" is known here");
-    if (node.Has("fill") && node.At("fill").json().is_object()) node.At("fill").AllowOnly({"uniform", "integers"});
+    if (!node.Has("fill")) return;
+    const ManifestNode fill = node.At("fill");
+    if (!fill.json().is_object()) {
+      if (fill.json() != "zeros") fill.Fail("write \"zeros\", {\"uniform\": [LOW, HIGH]} or {\"integers\": [LOW, HIGH]}");
+      return;
+    }
+    fill.AllowOnly({"uniform", "integers"});
+    if (fill.json().size() != 1) fill.Fail("takes one of \"uniform\" and \"integers\"");
+    for (const auto& [name, range] : fill.Items()) {
+      const std::vector<ManifestNode> ends = range.Elements();
+      if (ends.size() != 2 || !(ends[0].Number() <= ends[1].Number())) range.Fail("is [LOW, HIGH]");
+    }
   }
 };
 
@@ -220,10 +234,10 @@ Result<Workload> Operator::Normalise(Workload workload) const {
   if (!numbers) return numbers.error();
   if (manifest_.contains("valid"))
     for (const auto& rule : manifest_["valid"]) {
-      Result<double> holds = EvaluateText(rule["require"].get<std::string>(), *numbers);
+      const std::string require = ExpressionTextOf(rule["require"]);
+      Result<double> holds = EvaluateText(require, *numbers);
       if (!holds) return holds.error().In(fmt::format("workload '{}'", complete.Key()));
-      if (*holds == 0)
-        return BadWorkload(complete, fmt::format("breaks the rule '{}' ({})", rule["require"].get<std::string>(), rule.value("why", "")));
+      if (*holds == 0) return BadWorkload(complete, fmt::format("breaks the rule '{}' ({})", require, rule.value("why", "")));
     }
   Result<std::vector<TensorShape>> tensors = Tensors(complete);
   if (!tensors) return tensors.error();
