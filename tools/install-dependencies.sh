@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(
-  g++ cmake ninja-build ccache mold pkg-config                                    # building
+  g++ make cmake ninja-build ccache mold pkg-config                                    # building
   libfmt-dev nlohmann-json3-dev libcli11-dev libmuparser-dev libssl-dev zlib1g-dev libeigen3-dev
   libsqlite3-dev libxgboost-dev                                                   # log, cost model
   libonnx-dev libprotobuf-dev protobuf-compiler                                   # reading models
