@@ -113,6 +113,24 @@ LATHE_INLINE void Unzip(const float* from, Vec<float, N>& even, Vec<float, N>& o
   odd = __builtin_shuffle(low, high, place + 1);
 }
 
+// rows[i][j] becomes rows[j][i]: each round zips the first half of the rows with the second.
+template <int N>
+LATHE_INLINE void Transpose(Vec<float, N> (&rows)[N]) {
+  Vec<int32_t, N> low;
+  for (int i = 0; i < N; ++i) low[i] = i / 2 + (i % 2 == 0 ? 0 : N);
+#pragma GCC unroll 4
+  for (int step = 1; step < N; step *= 2) {
+    Vec<float, N> zipped[N];
+#pragma GCC unroll 8
+    for (int i = 0; i < N / 2; ++i) {
+      zipped[2 * i] = __builtin_shuffle(rows[i], rows[i + N / 2], low);
+      zipped[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + N / 2], low + N / 2);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) rows[i] = zipped[i];
+  }
+}
+
 // e^x lane by lane, to some 2 units in the last place; below -87.3 it is about 1e-38 instead of less, above 88 about 2e38 instead of more.
 // x = n*ln 2 + f with |f| <= ln 2 / 2: the degree-6 polynomial of e^f by Taylor is good to 2e-8, and 2^n is made in the exponent's bits.
 template <int N>

@@ -1,0 +1,385 @@
+// 3x3 convolution with stride 1 by Winograd's minimal filtering F(m x m, 3 x 3), m = OUTPUT (Lavin & Gray 2015, arXiv:1509.09308).
+//
+// The output is cut into tiles of m x m pixels; each depends on (m + 2) x (m + 2) pixels d of the input and needs, per pair of channels,
+// (m + 2)^2 products instead of 9 m^2:   Y = A' [sum over c of (G g G') . (B' d B)] A   with . place by place.
+//   m = 2: 2.25 times fewer products   m = 4: 4 times   m = 6: 5.06 times, and more of them are wasted on ragged images
+//
+//   for each block of BLOCK_T*TILE_S tiles
+//     windows: B' d B of every input channel            -> [places][tiles][C]
+//     for each block of BLOCK_K tiles of output channels
+//       for each place: product with the packed weights  -> [places][tiles][channels], TILE_S tiles by TILE_V vectors in registers
+//       outputs: A' (...) A, bias, activation
+//
+// Everything runs along the channels in vectors; planes (nchw) are turned 16 channels at a time on their way in and out. Where channels do
+// not end with a vector, the last vector is moved back to end with them.
+//
+// The transforms cost accuracy. Largest deviation from sums in double, by the largest output, on layers of 32 to 256 channels of uniform
+// numbers: m = 2: 4e-7 to 6e-7, m = 4: 5e-6 to 1.3e-5, m = 6: 9e-6 to 2.1e-5, where direct convolution has 1e-6 to 2e-6. All of them are
+// held to the operator's own tolerance, 1e-4.
+
+typedef Vec<float, LANES> Lane;
+
+constexpr bool kNhwc = LAYOUT == LAYOUT_NHWC;
+constexpr int kUnroll = UNROLL;  // a pragma does not see macros
+constexpr int kM = OUTPUT, kA = kM + 2, kPlaces = kA * kA;
+constexpr int64_t kTilesX = CeilDiv(OW, kM), kTiles = kTilesX * CeilDiv(OH, kM);
+constexpr int64_t kBlockT = BLOCK_T * TILE_S < kTiles ? int64_t(BLOCK_T) * TILE_S : kTiles;
+constexpr int64_t kBlocksT = CeilDiv(kTiles, kBlockT);
+constexpr int kRestT = int(kTiles % TILE_S);  // of the last tile of sums; 0: it is full
+constexpr int kTileK = TILE_V * LANES, kTilesK = int(CeilDiv(K, kTileK));
+constexpr int kBlockK = BLOCK_K == 0 || BLOCK_K > kTilesK ? kTilesK : int(BLOCK_K);
+constexpr int64_t kPanel = (int64_t(kPlaces) * C + 1) * kTileK;  // packed weights of one tile of output channels
+
+// A line more for each row and place: powers of two would meet in the same sets of the cache.
+constexpr int64_t kRowC = C + 16, kPlaceC = kBlockT * kRowC + 16;
+constexpr int64_t kRowK = kBlockK * kTileK + 16, kPlaceK = kBlockT * kRowK + 16;
+
+// Neighbouring tiles that are turned together.
+constexpr int kSegment = 64 / kM;
+constexpr int kSegmentColumns = kSegment * kM + 2;
+
+// Cache lines of the next tile of weights to prefetch with each UNROLL steps.
+constexpr int kAhead = PREFETCH == 0 ? 0 : int(CeilDiv(CeilDiv(UNROLL * kTileK, 16), CeilDiv(kBlockT, TILE_S)));
+
+// One dimension of B' d B.
+template <typename T>
+LATHE_INLINE void TransformInput(const T (&d)[kA], T (&v)[kA]) {
+  if constexpr (kM == 2) {
+    v[0] = d[0] - d[2];
+    v[1] = d[1] + d[2];
+    v[2] = d[2] - d[1];
+    v[3] = d[1] - d[3];
+  } else if constexpr (kM == 4) {
+    const T a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1], c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
+    v[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+    v[1] = a + b;
+    v[2] = a - b;
+    v[3] = c + e;
+    v[4] = c - e;
+    v[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+  } else {
+    const T a = d[2] + d[6] - 4.25f * d[4], b = d[1] + d[5] - 4.25f * d[3];
+    const T c = d[6] + 0.25f * d[2] - 1.25f * d[4], e = 0.5f * d[1] - 2.5f * d[3] + 2.0f * d[5];
+    const T f = d[6] + 4.0f * d[2] - 5.0f * d[4], g = 2.0f * d[1] - 2.5f * d[3] + 0.5f * d[5];
+    v[0] = d[0] - d[6] + 5.25f * (d[4] - d[2]);
+    v[1] = a + b;
+    v[2] = a - b;
+    v[3] = c + e;
+    v[4] = c - e;
+    v[5] = f + g;
+    v[6] = f - g;
+    v[7] = d[7] - d[1] + 5.25f * (d[3] - d[5]);
+  }
+}
+
+// One dimension of A' (...) A.
+template <typename T>
+LATHE_INLINE void TransformOutput(const T (&v)[kA], T (&y)[kM]) {
+  const T a = v[1] + v[2], b = v[1] - v[2];
+  if constexpr (kM == 2) {
+    y[0] = v[0] + a;
+    y[1] = b - v[3];
+  } else {
+    const T c = v[3] + v[4], e = v[3] - v[4];
+    if constexpr (kM == 4) {
+      y[0] = v[0] + a + c;
+      y[1] = b + 2.0f * e;
+      y[2] = a + 4.0f * c;
+      y[3] = b + 8.0f * e + v[5];
+    } else {
+      const T f = v[5] + v[6], g = v[5] - v[6];
+      y[0] = v[0] + a + c + 32.0f * f;
+      y[1] = b + 2.0f * e + 16.0f * g;
+      y[2] = a + 4.0f * c + 8.0f * f;
+      y[3] = b + 8.0f * e + 4.0f * g;
+      y[4] = a + 16.0f * c + 2.0f * f;
+      y[5] = b + 32.0f * e + g + v[7];
+    }
+  }
+}
+
+// One dimension of G g G'.
+void TransformWeight(const double* g, int64_t step, double* v, int64_t v_step) {
+  static const double kG2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+  static const double kG4[6][3] = {
+      {1. / 4, 0, 0}, {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6}, {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6},
+      {0, 0, 1}};
+  static const double kG6[8][3] = {{1, 0, 0},
+                                   {-2. / 9, -2. / 9, -2. / 9},
+                                   {-2. / 9, 2. / 9, -2. / 9},
+                                   {1. / 90, 1. / 45, 2. / 45},
+                                   {1. / 90, -1. / 45, 2. / 45},
+                                   {1. / 45, 1. / 90, 1. / 180},
+                                   {1. / 45, -1. / 90, 1. / 180},
+                                   {0, 0, 1}};
+  for (int i = 0; i < kA; ++i) {
+    const double* row = kM == 2 ? kG2[i % 4] : kM == 4 ? kG4[i % 6] : kG6[i];
+    v[i * v_step] = row[0] * g[0] + row[1] * g[step] + row[2] * g[2 * step];
+  }
+}
+
+// weight: [k, r, s, c] or [k, c, r, s] -> packed: [tiles of k, 1 + places * c, kTileK]; the first step of each panel is the bias.
+void prepare(const float* weight, const float* bias, float* packed) {
+  memset(packed, 0, static_cast<size_t>(kTilesK * kPanel) * sizeof(float));
+  for (int64_t k = 0; k < K; ++k) {
+    float* lane = packed + k / kTileK * kPanel + k % kTileK;
+    if (BIAS) *lane = bias[k];
+    for (int64_t c = 0; c < C; ++c) {
+      double g[9], columns[kA * 3], places[kPlaces];
+      for (int64_t at = 0; at < 9; ++at) g[at] = weight[kNhwc ? (k * 9 + at) * C + c : (k * C + c) * 9 + at];
+      for (int s = 0; s < 3; ++s) TransformWeight(g + s, 3, columns + s, 3);
+      for (int i = 0; i < kA; ++i) TransformWeight(columns + i * 3, 1, places + i * kA, 1);
+      for (int64_t place = 0; place < kPlaces; ++place) lane[(1 + place * C + c) * kTileK] = static_cast<float>(places[place]);
+    }
+  }
+}
+
+// from: one vector of channels at the window's first pixel -> to: the same channels at the tile's first place
+LATHE_INLINE void WindowOf(const float* from, int64_t row, int64_t pixel, float* to) {
+  Lane half[kA][kA];
+#pragma GCC unroll 8
+  for (int j = 0; j < kA; ++j) {
+    Lane d[kA], v[kA];
+#pragma GCC unroll 8
+    for (int i = 0; i < kA; ++i) d[i] = Load<float, LANES>(from + i * row + j * pixel);
+    TransformInput(d, v);
+#pragma GCC unroll 8
+    for (int i = 0; i < kA; ++i) half[i][j] = v[i];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kA; ++i) {
+    Lane v[kA];
+    TransformInput(half[i], v);
+#pragma GCC unroll 8
+    for (int j = 0; j < kA; ++j) Store<float, LANES>(to + (i * kA + j) * kPlaceC, v[j]);
+  }
+}
+
+// Neighbouring tiles of one row of tiles: the first one, and its input's and its output's first pixel.
+struct Segment {
+  int tiles;
+  int64_t in_y, in_x, out_y, out_x;
+};
+
+LATHE_INLINE Segment SegmentAt(int64_t tile, int64_t beyond) {
+  const int64_t ty = tile / kTilesX, tx = tile % kTilesX;
+  const int64_t end = Min(Min(beyond, (ty + 1) * kTilesX), tile + kSegment);
+  return {int(end - tile), ty * kM - PAD_TOP, tx * kM - PAD_LEFT, ty * kM, tx * kM};
+}
+
+// One row of the segment's input of LANES planes from c0 on, turned: to: [columns][LANES]
+LATHE_INLINE void TurnRow(const float* image, int64_t c0, int64_t y, int64_t x0, int columns, float* to) {
+  const int begin = int(y < 0 || y >= H ? columns : Min<int64_t>(columns, Max<int64_t>(0, -x0)));
+  const int end = int(Max<int64_t>(begin, Min<int64_t>(columns, W - x0)));
+  for (int x = 0; x < begin; ++x) Store<float, LANES>(to + x * LANES, Lane{});
+  for (int x = end; x < columns; ++x) Store<float, LANES>(to + x * LANES, Lane{});
+#pragma GCC unroll 1
+  for (int x = begin; x < end; x += LANES) {
+    const int at = end - begin >= LANES ? Min(x, end - LANES) : x, count = Min(LANES, end - at);
+    const int64_t from = (c0 * H + y) * W + x0 + at;
+    Lane rows[LANES];
+    // A short row may be read beyond its end, the image not.
+    if (count == LANES || from + int64_t(LANES - 1) * H * W + LANES <= int64_t(C) * H * W) {
+#pragma GCC unroll 16
+      for (int i = 0; i < LANES; ++i) rows[i] = Load<float, LANES>(image + from + int64_t(i) * H * W);
+    } else {
+      alignas(64) float part[LANES][LANES] = {};
+      for (int i = 0; i < LANES; ++i) memcpy(part[i], image + from + int64_t(i) * H * W, static_cast<size_t>(count) * sizeof(float));
+#pragma GCC unroll 16
+      for (int i = 0; i < LANES; ++i) rows[i] = Load<float, LANES>(part[i]);
+    }
+    Transpose<LANES>(rows);
+    if (count == LANES) {
+#pragma GCC unroll 16
+      for (int i = 0; i < LANES; ++i) Store<float, LANES>(to + (at + i) * LANES, rows[i]);
+    } else {
+#pragma GCC unroll 16
+      for (int i = 0; i < LANES; ++i)
+        if (i < count) Store<float, LANES>(to + (at + i) * LANES, rows[i]);
+    }
+  }
+}
+
+// windows: [places][tiles][C] of tiles [tile, beyond)
+__attribute__((noinline)) void Windows(const float* image, int64_t tile, int64_t beyond, float* windows) {
+  alignas(64) float turned[kA * kSegmentColumns * LANES];
+  while (tile < beyond) {
+    const Segment segment = SegmentAt(tile, beyond);
+    const int columns = segment.tiles * kM + 2;
+    for (int64_t c = 0; c < C; c += LANES) {
+      const int64_t c0 = Min<int64_t>(c, C - LANES);
+      if (!kNhwc) {
+        for (int i = 0; i < kA; ++i) TurnRow(image, c0, segment.in_y + i, segment.in_x, columns, turned + i * kSegmentColumns * LANES);
+#pragma GCC unroll 1
+        for (int t = 0; t < segment.tiles; ++t) WindowOf(turned + t * kM * LANES, kSegmentColumns * LANES, LANES, windows + t * kRowC + c0);
+        continue;
+      }
+#pragma GCC unroll 1
+      for (int t = 0; t < segment.tiles; ++t) {
+        const int64_t y = segment.in_y, x = segment.in_x + t * kM;
+        if (y >= 0 && y + kA <= H && x >= 0 && x + kA <= W) {
+          WindowOf(image + (y * W + x) * C + c0, int64_t(W) * C, C, windows + t * kRowC + c0);
+        } else {
+          for (int i = 0; i < kA; ++i)
+            for (int j = 0; j < kA; ++j)
+              Store<float, LANES>(turned + (i * kA + j) * LANES, y + i < 0 || y + i >= H || x + j < 0 || x + j >= W
+                                                                     ? Lane{}
+                                                                     : Load<float, LANES>(image + ((y + i) * W + x + j) * C + c0));
+          WindowOf(turned, kA * LANES, LANES, windows + t * kRowC + c0);
+        }
+      }
+    }
+    windows += segment.tiles * kRowC;
+    tile += segment.tiles;
+  }
+}
+
+// windows: [TS][kRowC]  weight: [C][kTileK] -> products: [TS][kRowK]
+template <int TS>
+__attribute__((noinline)) void Product(const float* windows, const float* weight, float* products, const float* ahead) {
+  Lane sum[TS][TILE_V] = {};
+  const auto step = [&]() __attribute__((always_inline)) {
+    Lane vector[TILE_V];
+#pragma GCC unroll 8
+    for (int v = 0; v < TILE_V; ++v) vector[v] = Load<float, LANES>(weight + v * LANES);
+#pragma GCC unroll 32
+    for (int t = 0; t < TS; ++t) {
+      const Lane scalar = Broadcast<float, LANES>(windows[t * kRowC]);
+#pragma GCC unroll 8
+      for (int v = 0; v < TILE_V; ++v) sum[t][v] += vector[v] * scalar;
+    }
+    ++windows;
+    weight += kTileK;
+  };
+#pragma GCC unroll 1
+  for (int i = 0; i < C / kUnroll; ++i) {
+#pragma GCC unroll 8
+    for (int u = 0; u < kUnroll; ++u) step();
+#pragma GCC unroll 32
+    for (int line = 0; line < kAhead; ++line) __builtin_prefetch(ahead + line * 16, 0, 2);
+    ahead += kAhead * 16;
+  }
+#pragma GCC unroll 8
+  for (int u = 0; u < C % kUnroll; ++u) step();
+#pragma GCC unroll 32
+  for (int t = 0; t < TS; ++t)
+#pragma GCC unroll 8
+    for (int v = 0; v < TILE_V; ++v) Store<float, LANES>(products + t * kRowK + v * LANES, sum[t][v]);
+}
+
+LATHE_INLINE Lane Activated(Lane value) {
+  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = value < 0.0f ? Lane{} : value;
+  if (ACTIVATION == ACTIVATION_RELU6) value = value > 6.0f ? Broadcast<float, LANES>(6.0f) : value;
+  if (ACTIVATION == ACTIVATION_SILU) value = value / (1.0f + Exp<LANES>(-value));
+  return value;
+}
+
+// from: one vector of channels at the tile's first place -> to: [kM rows][pixels]
+LATHE_INLINE void OutputOf(const float* from, Lane bias, float* to, int64_t row, int64_t pixel, int rows, int columns) {
+  Lane half[kM][kA];
+#pragma GCC unroll 8
+  for (int j = 0; j < kA; ++j) {
+    Lane v[kA], y[kM];
+#pragma GCC unroll 8
+    for (int i = 0; i < kA; ++i) v[i] = Load<float, LANES>(from + (i * kA + j) * kPlaceK);
+    TransformOutput(v, y);
+#pragma GCC unroll 8
+    for (int i = 0; i < kM; ++i) half[i][j] = y[i];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kM; ++i) {
+    if (i >= rows) break;
+    Lane y[kM];
+    TransformOutput(half[i], y);
+#pragma GCC unroll 8
+    for (int j = 0; j < kM; ++j)
+      if (j < columns) Store<float, LANES>(to + i * row + j * pixel, Activated(y[j] + bias));
+  }
+}
+
+// rows: [columns][LANES] -> LANES planes of the output from `to` on
+LATHE_INLINE void TurnBack(const float* rows, int columns, float* to) {
+#pragma GCC unroll 1
+  for (int x = 0; x < columns; x += LANES) {
+    const int at = columns >= LANES ? Min(x, columns - LANES) : 0, count = Min(LANES, columns - at);
+    Lane turned[LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; ++i) turned[i] = Load<float, LANES>(rows + (at + i) * LANES);
+    Transpose<LANES>(turned);
+    if (count == LANES) {
+#pragma GCC unroll 16
+      for (int i = 0; i < LANES; ++i) Store<float, LANES>(to + int64_t(i) * OH * OW + at, turned[i]);
+    } else {
+      alignas(64) float part[LANES][LANES];
+#pragma GCC unroll 16
+      for (int i = 0; i < LANES; ++i) Store<float, LANES>(part[i], turned[i]);
+      for (int i = 0; i < LANES; ++i) memcpy(to + int64_t(i) * OH * OW + at, part[i], static_cast<size_t>(count) * sizeof(float));
+    }
+  }
+}
+
+// products: [places][tiles][channels from k_begin on] of tiles [tile, beyond)
+__attribute__((noinline)) void Outputs(const float* products, const float* weight, int64_t tile, int64_t beyond, int64_t k_begin,
+                                       int64_t k_end, float* output) {
+  alignas(64) float turned[(kM * kSegmentColumns + LANES) * LANES];
+  while (tile < beyond) {
+    const Segment segment = SegmentAt(tile, beyond);
+    const int rows = int(Min<int64_t>(kM, OH - segment.out_y)), columns = int(Min<int64_t>(segment.tiles * kM, OW - segment.out_x));
+    for (int64_t k = k_begin; k < k_end; k += LANES) {
+      const int64_t k0 = Min<int64_t>(k, K - LANES);
+      // A vector that moves back may reach into another tile of channels; in the products they lie side by side.
+      alignas(64) float bias_of[LANES];
+      for (int i = 0; i < LANES; ++i) bias_of[i] = weight[(k0 + i) / kTileK * kPanel + (k0 + i) % kTileK];
+      const Lane bias = Load<float, LANES>(bias_of);
+      const float* from = products + (k0 - k_begin);
+#pragma GCC unroll 1
+      for (int t = 0; t < segment.tiles; ++t) {
+        const int width = Min(kM, columns - t * kM);
+        if (kNhwc)
+          OutputOf(from + t * kRowK, bias, output + (segment.out_y * OW + segment.out_x + t * kM) * K + k0, int64_t(OW) * K, K, rows,
+                   width);
+        else
+          OutputOf(from + t * kRowK, bias, turned + t * kM * LANES, kSegmentColumns * LANES, LANES, rows, width);
+      }
+      if (!kNhwc)
+        for (int i = 0; i < rows; ++i)
+          TurnBack(turned + i * kSegmentColumns * LANES, columns, output + (k0 * OH + segment.out_y + i) * OW + segment.out_x);
+    }
+    products += segment.tiles * kRowK;
+    tile += segment.tiles;
+  }
+}
+
+void Block(const float* image, const float* weight, float* output, float* windows, float* products, int64_t tile) {
+  const int64_t tiles = Min(kBlockT, kTiles - tile);
+  Windows(image, tile, tile + tiles, windows);
+  const auto panel = [&](int64_t k, int64_t place) { return weight + k * kPanel + (1 + place * C) * kTileK; };
+  for (int64_t k_begin = 0; k_begin < kTilesK; k_begin += kBlockK) {
+    const int64_t k_end = Min<int64_t>(k_begin + kBlockK, kTilesK);
+    for (int64_t place = 0; place < kPlaces; ++place)
+      for (int64_t k = k_begin; k < k_end; ++k) {
+        const float* from = windows + place * kPlaceC;
+        float* to = products + place * kPlaceK + (k - k_begin) * kTileK;
+        const float* ahead = k + 1 < k_end ? panel(k + 1, place) : panel(k_begin, place + 1);
+        int64_t t = 0;
+#pragma GCC unroll 1
+        for (; t + TILE_S <= tiles; t += TILE_S, ahead += C / kUnroll * kAhead * 16)
+          Product<TILE_S>(from + t * kRowC, panel(k, place), to + t * kRowK, ahead);
+        if constexpr (kRestT != 0)
+          if (t < tiles) Product<kRestT>(from + t * kRowC, panel(k, place), to + t * kRowK, ahead);
+      }
+    Outputs(products, weight, tile, tile + tiles, k_begin * kTileK, Min<int64_t>(k_end * kTileK, K), output);
+  }
+}
+
+void run(const float* input, const float* weight, const float*, float* output, int64_t n, const Context& context) {
+  const int64_t units = n * kBlocksT;
+  context.Parallel(TASKS, [&](int task) {
+    float* windows = static_cast<float*>(context.workspace()) + task * kPlaces * (kPlaceC + kPlaceK);
+    for (int64_t unit = units * task / TASKS; unit < units * (task + 1) / TASKS; ++unit) {
+      const int64_t image = unit / kBlocksT;
+      Block(input + image * H * W * C, weight, output + image * OH * OW * K, windows, windows + kPlaces * kPlaceC,
+            unit % kBlocksT * kBlockT);
+    }
+  });
+}
