@@ -12,11 +12,21 @@ namespace lathe {
 namespace fs = std::filesystem;
 namespace {
 
-double Number(const fs::path& file) {
+double Number(const fs::path& file, double otherwise = -1) {
   std::ifstream in(file);
-  double value = -1;
-  return in >> value ? value : -1;
+  double value = otherwise;
+  return in >> value ? value : otherwise;
 }
+
+std::string Text(const fs::path& file) {
+  std::ifstream in(file);
+  std::string word;
+  in >> word;
+  return word;
+}
+
+// Zones whose engine is off say -256 C or nothing at all; the TX2's PMIC-Die says 100 C for ever.
+bool IsTemperature(double celsius) { return celsius > -50 && celsius < 200; }
 
 // user nice system idle iowait irq softirq steal: the eighth column of "cpuN".
 double StealSeconds(const fs::path& stat, const std::vector<int>& cpus) {
@@ -42,9 +52,20 @@ ConditionReader::ConditionReader(std::vector<int> cpus, const fs::path& root) : 
     const fs::path dir = root / fmt::format("sys/devices/system/cpu/cpu{}", cpu);
     if (const fs::path file = dir / "cpufreq/scaling_cur_freq"; fs::exists(file, failure)) frequencies_.push_back(file);
     if (const fs::path file = dir / "thermal_throttle/core_throttle_count"; fs::exists(file, failure)) throttles_.push_back(file);
+    if (const fs::path file = dir / "cpufreq/scaling_governor"; governor_.empty() && fs::exists(file, failure)) governor_ = file;
   }
   for (const auto& zone : fs::directory_iterator(root / "sys/class/thermal", failure))
-    if (zone.path().filename().string().rfind("thermal_zone", 0) == 0) temperatures_.push_back(zone.path() / "temp");
+    if (zone.path().filename().string().rfind("thermal_zone", 0) == 0 && Text(zone.path() / "type") != "PMIC-Die")
+      temperatures_.push_back(zone.path() / "temp");
+  // Orin and later count over-current throttling here, as cumulative events.
+  for (const auto& hwmon : fs::directory_iterator(root / "sys/class/hwmon", failure))
+    if (Text(hwmon.path() / "name") == "soctherm_oc")
+      for (int i = 1; i <= 3; ++i) throttles_.push_back(hwmon.path() / fmt::format("oc{}_event_cnt", i));
+  for (const auto& device : fs::directory_iterator(root / "sys/class/devfreq", failure)) {
+    const std::string name = device.path().filename().string();
+    for (const char* gpu : {"gp10b", "gv11b", "gpu", "mali"})
+      if (name.find(gpu) != std::string::npos) gpu_ = device.path() / "cur_freq";
+  }
 }
 
 Conditions ConditionReader::Read() const {
@@ -53,9 +74,14 @@ Conditions ConditionReader::Read() const {
   now.steal_seconds = StealSeconds(root_ / "proc/stat", cpus_);
   for (const fs::path& file : frequencies_)
     if (const double mhz = Number(file) / 1000; mhz > 0) now.mhz = now.mhz < 0 ? mhz : std::min(now.mhz, mhz);
-  for (const fs::path& file : temperatures_) now.temperature_c = std::max(now.temperature_c, Number(file) / 1000);
+  for (const fs::path& file : temperatures_)
+    if (const double celsius = Number(file, -1e6) / 1000; IsTemperature(celsius)) now.temperature_c = std::max(now.temperature_c, celsius);
   for (const fs::path& file : throttles_)
     if (const double count = Number(file); count >= 0) now.throttle_count = std::max(0.0, now.throttle_count) + count;
+  if (!gpu_.empty()) now.gpu_mhz = Number(gpu_, -1e6) / 1e6;
+  if (!governor_.empty()) now.governor = Text(governor_);
+  // "pmode:0002", with or without a name behind it.
+  if (const std::string mode = Text(root_ / "var/lib/nvpmodel/status"); mode.rfind("pmode:", 0) == 0) now.power_mode = mode.substr(6);
   return now;
 }
 
@@ -66,7 +92,10 @@ void Describe(const Conditions& before, const Conditions& after, std::map<std::s
   };
   both("load", before.load, after.load);
   both("mhz", before.mhz, after.mhz);
+  both("gpu_mhz", before.gpu_mhz, after.gpu_mhz);
   both("temperature_c", before.temperature_c, after.temperature_c);
+  if (!after.power_mode.empty()) into["power_mode"] = after.power_mode;
+  if (!after.governor.empty()) into["governor"] = after.governor;
   if (before.throttle_count >= 0 && after.throttle_count > before.throttle_count)
     into["throttled"] = fmt::format("{:.0f}", after.throttle_count - before.throttle_count);
   if (before.steal_seconds >= 0 && after.steal_seconds > before.steal_seconds)

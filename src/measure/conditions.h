@@ -12,8 +12,11 @@ struct Conditions {
   double load = -1;            // one-minute load average
   double mhz = -1;             // slowest of the measuring CPUs, as the kernel reports it
   double temperature_c = -1;   // hottest thermal zone
-  double throttle_count = -1;  // core throttle events so far, summed
+  double throttle_count = -1;  // core throttle and over-current events so far, summed
   double steal_seconds = -1;   // taken from the measuring CPUs by other virtual machines so far
+  double gpu_mhz = -1;         // of the integrated GPU
+  std::string power_mode;      // Jetson's nvpmodel by number
+  std::string governor;        // of the first measuring CPU
 };
 
 class ConditionReader {
@@ -26,9 +29,11 @@ class ConditionReader {
   std::filesystem::path root_;
   std::vector<int> cpus_;
   std::vector<std::filesystem::path> frequencies_, temperatures_, throttles_;
+  std::filesystem::path gpu_, governor_;
 };
 
-// "load_before", "mhz_after", "temperature_c_before", …, and "throttled" and "steal_ms" where they rose.
+// "load_before", "mhz_after", "temperature_c_before", …, "power_mode", "governor"; "throttled" and "steal_ms" where they
+// rose.
 void Describe(const Conditions& before, const Conditions& after, std::map<std::string, std::string>& into);
 
 }  // namespace lathe
