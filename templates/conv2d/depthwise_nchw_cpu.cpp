@@ -3,8 +3,13 @@
 // A tile is TILE_Y rows of TILE_V vectors of neighbouring pixels of one channel. Every place of its window is loaded once and added to all
 // output rows that it meets; the tile is written out in full. The channel's weights stay in registers as far as those suffice.
 //
-// Where a row does not end with a vector, its last vector is moved back to end with the row: some pixels are computed twice. Rows shorter
-// than a vector, padding and column strides go through a copy of (a block of) the plane in the workspace, small enough for the first cache:
+// Where a row does not end with a vector, its last vector is moved back to end with the row: some pixels are computed twice.
+//
+// COPY == needed: planes are used in place. A row is read a little beyond both ends, which is a neighbouring row or plane; the lanes that
+// lie in the padding are cleared by masks known at compile time, rows in the padding are a row of zeros, and every second column is taken
+// out of two vectors in registers. The first and the last planes of the tensor, where such a read could leave it, are copied, as are all
+// planes for column strides over 2, for paddings wider than a vector and with COPY == always: (a block of) the plane goes to the workspace,
+// small enough for the first cache,
 //   [rows][phases][columns]   where phase p holds the columns p, p + STRIDE_W, p + 2*STRIDE_W, …: vectors load neighbours again.
 // The zeros around the copy are the same for every channel and written once.
 
@@ -18,7 +23,13 @@ constexpr int kBlockTiles = int(CeilDiv(kTilesY, BLOCKS));
 constexpr int kBlocks = int(CeilDiv(kTilesY, kBlockTiles));
 constexpr int kBlockRows = kBlockTiles * TILE_Y;
 
-constexpr bool kCopied = PADDED || STRIDE_W > 1 || kShort;
+// Which planes are used in place: none, all, or all but those at the tensor's ends.
+constexpr bool kAllInPlace = !PADDED && STRIDE_W == 1 && !kShort;
+constexpr bool kMiddleInside =  // only the first and the last vector of a row can meet padding
+    kVectors <= 2 || (LANES * STRIDE_W >= PAD_LEFT && ((kVectors - 1) * LANES - 1) * STRIDE_W + (S - 1) * DILATION_W - PAD_LEFT < W);
+constexpr bool kInPlace = kAllInPlace || (COPY == COPY_NEEDED && STRIDE_W <= 2 && kMiddleInside);
+constexpr bool kCopied = !kAllInPlace;
+constexpr int64_t kReadBefore = PAD_LEFT, kReadAfter = 2 * LANES * STRIDE_W + (S - 1) * DILATION_W;  // of a row, at most
 constexpr int kPhases = S == 1 ? 1 : STRIDE_W;
 constexpr int64_t kWindowRows = int64_t(kBlockRows - 1) * STRIDE_H + (R - 1) * DILATION_H + 1;
 constexpr int64_t kPhaseColumns = (kShort ? LANES : OW) + (S - 1) * DILATION_W / STRIDE_W;
@@ -42,22 +53,57 @@ LATHE_INLINE void StoreVector(float* to, Lane value, const float* end) {
   }
 }
 
-// in: the window of its first pixel  out: its first pixel  end: of the block's output  back: how far its last vector moves back
-template <int TY, int TV>
-LATHE_INLINE void Tile(const float* in, const Lane (&w)[R * S], Lane start, float* out, const float* end, int64_t back) {
+// Where a vector's lanes meet image columns: the first or the last vector of a row, its place s of the window.
+template <bool FIRST>
+constexpr bool Inside(int lane, int s) {
+  const int column = (FIRST ? lane : OW - (kShort ? 0 : LANES) + lane) * STRIDE_W + s * DILATION_W - PAD_LEFT;
+  return (kShort && lane >= OW) || (column >= 0 && column < W);
+}
+template <bool FIRST>
+constexpr bool AllInside(int s) {
+  for (int lane = 0; lane < LANES; ++lane)
+    if (!Inside<FIRST>(lane, s)) return false;
+  return true;
+}
+template <bool FIRST>
+LATHE_INLINE Lane Masked(Lane pixels, int s) {
+  typedef Vec<int32_t, LANES> Bits;
+  const Bits mask = FromLanes<int32_t, LANES>([s](int lane) { return Inside<FIRST>(lane, s) ? -1 : 0; });
+  return reinterpret_cast<Lane>(reinterpret_cast<Bits>(pixels) & mask);
+}
+
+alignas(64) const float kZeros[kReadBefore + 9 * LANES * STRIDE_W + kReadAfter] = {};
+
+// in: the window of its first pixel  in_y: its row  out: its first pixel  end: of the block's output
+// FIRST, LAST: whether it begins or ends the row
+template <bool IN_PLACE, int TY, int TV, bool FIRST, bool LAST>
+LATHE_INLINE void Tile(const float* in, int in_y, const Lane (&w)[R * S], Lane start, float* out, const float* end) {
   Lane sum[TY][TV];
 #pragma GCC unroll 8
   for (int i = 0; i < TY; ++i)
 #pragma GCC unroll 8
     for (int v = 0; v < TV; ++v) sum[i][v] = start;
 #pragma GCC unroll 64
-  for (int row = 0; row < (TY - 1) * STRIDE_H + (R - 1) * DILATION_H + 1; ++row)
+  for (int row = 0; row < (TY - 1) * STRIDE_H + (R - 1) * DILATION_H + 1; ++row) {
+    const float* line = in + row * kStepY;
+    if (IN_PLACE) line = in_y + row >= 0 && in_y + row < H ? in + int64_t(row) * W : kZeros + kReadBefore + LANES * STRIDE_W;
 #pragma GCC unroll 64
     for (int s = 0; s < S; ++s) {
-      const float* from = in + row * kStepY + s * DILATION_W % STRIDE_W * kPhaseColumns + s * DILATION_W / STRIDE_W;
 #pragma GCC unroll 8
       for (int v = 0; v < TV; ++v) {
-        const Lane pixels = Load<float, LANES>(from + v * LANES - (kShift != 0 && v == TV - 1 ? back : 0));
+        const int x = v * LANES - (LAST && v == TV - 1 ? kShift : 0), column = s * DILATION_W;
+        Lane pixels;
+        if (!IN_PLACE) {
+          pixels = Load<float, LANES>(line + column % STRIDE_W * kPhaseColumns + column / STRIDE_W + x);
+        } else if (STRIDE_W == 1) {
+          pixels = Load<float, LANES>(line + x + column - PAD_LEFT);
+        } else {
+          Lane even, odd;
+          Unzip<LANES>(line + 2 * x + column / 2 * 2 - PAD_LEFT, even, odd);
+          pixels = column % 2 == 0 ? even : odd;
+        }
+        if (IN_PLACE && FIRST && v == 0 && !AllInside<true>(s)) pixels = Masked<true>(pixels, s);
+        if (IN_PLACE && LAST && v == TV - 1 && !(FIRST && v == 0 && kShort) && !AllInside<false>(s)) pixels = Masked<false>(pixels, s);
 #pragma GCC unroll 8
         for (int i = 0; i < TY; ++i) {
           const int r = row - i * STRIDE_H;
@@ -66,23 +112,36 @@ LATHE_INLINE void Tile(const float* in, const Lane (&w)[R * S], Lane start, floa
         }
       }
     }
+  }
 #pragma GCC unroll 8
   for (int i = 0; i < TY; ++i)
 #pragma GCC unroll 8
-    for (int v = 0; v < TV; ++v) StoreVector(out + i * OW + v * LANES - (kShift != 0 && v == TV - 1 ? back : 0), Activated(sum[i][v]), end);
+    for (int v = 0; v < TV; ++v) StoreVector(out + i * OW + v * LANES - (LAST && v == TV - 1 ? kShift : 0), Activated(sum[i][v]), end);
 }
 
-template <int TY>
-LATHE_INLINE void TileRow(const float* in, const Lane (&w)[R * S], Lane start, float* out, const float* end) {
-  constexpr int kRest = kVectors % TILE_V, kWhole = kVectors - kRest;
+template <bool IN_PLACE, int TY>
+LATHE_INLINE void TileRow(const float* in, int in_y, const Lane (&w)[R * S], Lane start, float* out, const float* end) {
+  constexpr int kStep = IN_PLACE ? STRIDE_W : 1;  // floats of the input between neighbouring pixels of the output
+  constexpr int kTiles = int(CeilDiv(kVectors, TILE_V)), kLast = kVectors - (kTiles - 1) * TILE_V, kLastX = (kTiles - 1) * TILE_V * LANES;
+  if constexpr (kTiles == 1) {
+    Tile<IN_PLACE, TY, kLast, true, true>(in, in_y, w, start, out, end);
+  } else {
+    Tile<IN_PLACE, TY, TILE_V, true, false>(in, in_y, w, start, out, end);
 #pragma GCC unroll 1
-  for (int v = 0; v < kWhole; v += TILE_V)
-    Tile<TY, TILE_V>(in + v * LANES, w, start, out + v * LANES, end, v + TILE_V == kVectors ? kShift : 0);
-  if constexpr (kRest != 0) Tile<TY, kRest>(in + kWhole * LANES, w, start, out + kWhole * LANES, end, kShift);
+    for (int t = 1; t < kTiles - 1; ++t) {
+      const int x = t * TILE_V * LANES;
+      Tile<IN_PLACE, TY, TILE_V, false, false>(in + x * kStep, in_y, w, start, out + x, end);
+    }
+    Tile<IN_PLACE, TY, kLast, false, true>(in + kLastX * kStep, in_y, w, start, out + kLastX, end);
+  }
 }
 
-// window: of the block's first pixel  out: its first pixel
-__attribute__((noinline)) void Channel(const float* window, const float* weight, float bias, float* out, int rows) {
+// in: the window of the block's first pixel  in_y: its row of the image  out: its first pixel
+template <bool IN_PLACE>
+__attribute__((noinline)) void Channel(const float* in, int in_y, const float* weight, float bias, float* out, int rows) {
+  // The few planes that are copied beside others in place are not worth a second tile.
+  constexpr int kTileY = kInPlace && !IN_PLACE ? 1 : TILE_Y;
+  constexpr int64_t kRow = STRIDE_H * (IN_PLACE ? int64_t(W) : kStepY);
   Lane w[R * S];
 #pragma GCC unroll 64
   for (int i = 0; i < R * S; ++i) w[i] = Broadcast<float, LANES>(weight[i]);
@@ -90,9 +149,9 @@ __attribute__((noinline)) void Channel(const float* window, const float* weight,
   const float* end = out + rows * OW;
   int y = 0;
 #pragma GCC unroll 1
-  for (; y + TILE_Y <= rows; y += TILE_Y) TileRow<TILE_Y>(window + y * STRIDE_H * kStepY, w, start, out + y * OW, end);
-  if constexpr (OH % TILE_Y != 0)
-    if (y < rows) TileRow<OH % TILE_Y>(window + y * STRIDE_H * kStepY, w, start, out + y * OW, end);
+  for (; y + kTileY <= rows; y += kTileY) TileRow<IN_PLACE, kTileY>(in + y * kRow, in_y + y * STRIDE_H, w, start, out + y * OW, end);
+  if constexpr (OH % kTileY != 0)
+    if (y < rows) TileRow<IN_PLACE, OH % kTileY>(in + y * kRow, in_y + y * STRIDE_H, w, start, out + y * OW, end);
 }
 
 // image columns 0, 2, 4, … of a row to `even`, the others to `odd`, each as far as the phase has room.
@@ -166,14 +225,22 @@ void run(const float* input, const float* weight, const float* bias, float* outp
       const int64_t channel = unit % C, image = unit / C / kBlocks, planes = Min<int64_t>(PLANES, Min(end - unit, C - channel));
       const int block = static_cast<int>(unit / C % kBlocks), y = block * kBlockRows, rows = Min(kBlockRows, OH - y);
       const float* plane = input + (image * C + channel) * H * W;
-      if (kCopied) {
+      const auto convolve = [&]<bool IN_PLACE>(const float* in, int64_t i) {
+        Channel<IN_PLACE>(in, y * STRIDE_H - PAD_TOP, weight + (channel + i) * R * S, BIAS ? bias[channel + i] : 0.0f,
+                          output + ((image * C + channel + i) * OH + y) * OW, rows);
+      };
+      const auto in_place = [&](int64_t i) {
+        convolve.template operator()<kInPlace>(plane + (i * H + int64_t(y) * STRIDE_H - PAD_TOP) * W, i);
+      };
+      const int64_t before = plane - input, after = n * C * H * W - before - planes * H * W;
+      if (kAllInPlace || (kInPlace && before >= kReadBefore && after >= kReadAfter)) {
+        for (int64_t i = 0; i < planes; ++i) in_place(i);
+      } else if constexpr (kCopied) {
         if (zeroed != block) memset(windows, 0, kWindowFloats * PLANES * sizeof(float));
         zeroed = block;
         for (int64_t i = 0; i < planes; ++i) CopyPlane(plane + i * H * W, windows + i * kWindowFloats, y, rows);
+        for (int64_t i = 0; i < planes; ++i) convolve.template operator()<false>(windows + i * kWindowFloats, i);
       }
-      for (int64_t i = 0; i < planes; ++i)
-        Channel(kCopied ? windows + i * kWindowFloats : plane + (i * H + int64_t(y) * STRIDE_H) * W, weight + (channel + i) * R * S,
-                BIAS ? bias[channel + i] : 0.0f, output + ((image * C + channel + i) * OH + y) * OW, rows);
       unit += planes;
     }
   });
