@@ -1,25 +1,26 @@
 // The cpu backend: C++ through the builder, shared objects through the worker's "cpu" runner.
 #pragma once
 
-#include <memory>
-
 #include "measure/backend.h"
-#include "space/template_library.h"
 
 namespace lathe {
 
 class CpuBackend : public Backend {
  public:
-  // All outlive the backend.
-  CpuBackend(const TemplateLibrary* library, Target target, CpuBuilder* builder)
-      : library_(library), target_(std::move(target)), builder_(builder) {}
+  // The builder outlives the backend.
+  CpuBackend(Target target, CpuBuilder* builder) : target_(std::move(target)), builder_(builder) {}
 
   const Target& target() const override { return target_; }
-  BuildOutcome Build(const Candidate& candidate, const CancelToken* cancel) override;
-  Result<JobSpec> JobFor(const Candidate& candidate) override;
+  BuildOutcome Build(const CandidateText& text, const CancelToken* cancel) override {
+    return builder_->Build(text.source, text.flags, cancel);
+  }
+  void Complete(JobSpec& spec) const override {
+    spec.runner = "cpu";
+    spec.runner_options.clear();
+    spec.limit_address_space = spec.confine = true;
+  }
 
  private:
-  const TemplateLibrary* library_;
   Target target_;
   CpuBuilder* builder_;
 };

@@ -153,6 +153,7 @@ void LocalMeasurer::DeviceLoop() {
     const double best = BestOf(next.queued.request);
     lock.unlock();
     const auto begin = Clock::now();
+    if (started_) started_(next.queued.request.ticket);
     shop_->Run(next.job, best, next.queued.cancel.get());
     const double seconds = Since(begin);
     lock.lock();

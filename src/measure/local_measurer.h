@@ -48,6 +48,7 @@ class LocalMeasurer : public Measurer {
   Status Submit(MeasureRequest request) override;
   Result<std::vector<Measurement>> Wait(std::chrono::milliseconds timeout) override;
   void Cancel() override;
+  void ObserveStarts(std::function<void(uint64_t ticket)> started) override { started_ = std::move(started); }
 
   PipelineStats stats() const;
   Workshop& workshop() { return *shop_; }
@@ -72,6 +73,7 @@ class LocalMeasurer : public Measurer {
   double BestOf(const MeasureRequest& request) const;
 
   std::unique_ptr<Workshop> shop_;
+  std::function<void(uint64_t)> started_;
   const std::chrono::steady_clock::time_point created_;
 
   mutable std::mutex mutex_;

@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "core/measurement.h"
@@ -14,11 +16,15 @@
 
 namespace lathe {
 
+struct CandidateText;
+
 struct MeasureRequest {
   uint64_t ticket = 0;  // the caller's; comes back in the Measurement
   Candidate candidate;
   double best_seconds = 0;  // best so far of this workload, 0 when unknown: a candidate clearly slower than it is cut early
   bool finalist = false;    // take more samples, never cut early
+  // The candidate as text, where the measurer has no templates to render it from (a board); null otherwise.
+  std::shared_ptr<const CandidateText> text = nullptr;
 };
 
 class Measurer {
@@ -33,6 +39,9 @@ class Measurer {
   virtual Result<std::vector<Measurement>> Wait(std::chrono::milliseconds timeout) = 0;
   // Drops what has not started; what runs is stopped. Tickets dropped are never answered.
   virtual void Cancel() = 0;
+  // `started` is called, from any thread, when a device begins with a request: a board that dies then died of that one. Before the first
+  // Submit; a measurer that cannot tell never calls it.
+  virtual void ObserveStarts(std::function<void(uint64_t ticket)> started) { (void)started; }
 };
 
 }  // namespace lathe

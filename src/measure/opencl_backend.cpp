@@ -7,7 +7,6 @@
 #include <csignal>
 #include <sstream>
 
-#include "codegen/candidate_source.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "measure/opencl_target.h"
@@ -31,15 +30,8 @@ std::map<std::string, double> ReadFacts(const std::filesystem::path& file) {
 
 }  // namespace
 
-BuildOutcome OpenClBackend::Build(const Candidate& candidate, const CancelToken* cancel) {
-  const auto failed = [](const Error& error) { return BuildOutcome{MeasureStatus::kBuildError, error.message, {}, 0}; };
-  Result<CandidateParts> found = FindParts(shop_->library(), candidate);
-  if (!found) return failed(found.error());
-  Result<std::string> source = CandidateSource(shop_->library(), candidate, target_);
-  if (!source) return failed(source.error().In("generate the source of " + candidate.Key()));
-  std::string flags = "-cl-std=CL1.2";
-  for (const std::string& flag : found->tmpl->flags()) flags += ' ' + flag;
-  return Compile(*source, flags, cancel);
+BuildOutcome OpenClBackend::Build(const CandidateText& text, const CancelToken* cancel) {
+  return Compile(text.source, fmt::format("{}", fmt::join(text.flags, " ")), cancel);
 }
 
 BuildOutcome OpenClBackend::Compile(const std::string& source, const std::string& flags, const CancelToken* cancel) {
@@ -99,29 +91,11 @@ BuildOutcome OpenClBackend::Compile(const std::string& source, const std::string
   return {MeasureStatus::kOk, "", std::move(*artifact), result->seconds};
 }
 
-Result<JobSpec> OpenClBackend::JobFor(const Candidate& candidate) {
-  Result<CandidateParts> found = FindParts(shop_->library(), candidate);
-  if (!found) return found.error();
-  const auto& [op, tmpl] = *found;
-  if (tmpl->packs() || tmpl->manifest().contains("packed"))
-    return Error{ErrorCode::kInvalidInput, fmt::format("template '{}': an OpenCL template cannot pack constants", tmpl->name())};
-  JobSpec spec;
+void OpenClBackend::Complete(JobSpec& spec) const {
   spec.runner = "opencl";
   spec.limit_address_space = false;
   spec.confine = false;
-  Result<std::vector<TensorShape>> tensors = tmpl->Tensors(*op, candidate.workload);
-  if (!tensors) return tensors.error();
-  Result<size_t> workspace = tmpl->WorkspaceBytes(*op, candidate, target_);
-  if (!workspace) return workspace.error();
-  Result<std::vector<Launch>> launches = tmpl->Launches(*op, candidate, target_);
-  if (!launches) return launches.error();
-  spec.tensors = std::move(*tensors);
-  spec.workspace_bytes = *workspace;
-  spec.runner_options = fmt::format("device {}\n", device_);
-  for (const Launch& launch : *launches)
-    spec.runner_options += fmt::format("launch {} {} {} {}\n", launch.kernel, launch.global.size(), fmt::join(launch.global, " "),
-                                       fmt::join(launch.local, " "));
-  return spec;
+  spec.runner_options.insert(0, fmt::format("device {}\n", device_));
 }
 
 Workshop::BackendFactory MakeOpenClBackend(size_t device) {

@@ -15,8 +15,8 @@ class OpenClBackend : public Backend {
   OpenClBackend(Workshop* shop, Target target, size_t device) : shop_(shop), target_(std::move(target)), device_(device) {}
 
   const Target& target() const override { return target_; }
-  BuildOutcome Build(const Candidate& candidate, const CancelToken* cancel) override;
-  Result<JobSpec> JobFor(const Candidate& candidate) override;
+  BuildOutcome Build(const CandidateText& text, const CancelToken* cancel) override;
+  void Complete(JobSpec& spec) const override;
 
  private:
   BuildOutcome Compile(const std::string& source, const std::string& flags, const CancelToken* cancel);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "codegen/candidate_source.h"
 #include "core/hash.h"
 #include "measure/verification.h"
 
@@ -23,6 +22,18 @@ ReferenceCache::ReferenceCache(const TemplateLibrary* library, CpuBuilder* build
 
 Result<std::shared_ptr<const ReferenceData>> ReferenceCache::Get(const Workload& workload, const CancelToken* cancel) {
   const std::string key = workload.Key();
+  if (library_ == nullptr)
+    return Error{ErrorCode::kInvalidInput, "compute the reference of " + key + ": there are no templates here, and it came without text"};
+  return Get(
+      key, [&] { return RenderReference(*library_, workload); }, cancel);
+}
+
+Result<std::shared_ptr<const ReferenceData>> ReferenceCache::Get(const ReferenceText& text, const CancelToken* cancel) {
+  return Get(
+      text.key, [&] { return Result<ReferenceText>(text); }, cancel);
+}
+
+Result<std::shared_ptr<const ReferenceData>> ReferenceCache::Get(const std::string& key, const Render& render, const CancelToken* cancel) {
   std::unique_lock lock(mutex_);
   const auto [position, first] = entries_.try_emplace(key);
   if (!first) {
@@ -34,13 +45,13 @@ Result<std::shared_ptr<const ReferenceData>> ReferenceCache::Get(const Workload&
     if (entry == entries_.end()) {  // whoever computed it was cancelled
       lock.unlock();
       if (cancel != nullptr && cancel->cancelled()) return Error{ErrorCode::kCancelled, "compute the reference of " + key + ": cancelled"};
-      return Get(workload, cancel);
+      return Get(key, render, cancel);
     }
     entry->second.last_use = ++uses_;
     return entry->second.data;
   }
   lock.unlock();
-  Result<std::shared_ptr<const ReferenceData>> data = Compute(workload, cancel);
+  Result<std::shared_ptr<const ReferenceData>> data = Compute(key, render, cancel);
   lock.lock();
   if (!data && data.error().code == ErrorCode::kCancelled) {
     entries_.erase(key);
@@ -72,23 +83,19 @@ void ReferenceCache::EvictLocked() {
   }
 }
 
-Result<std::shared_ptr<const ReferenceData>> ReferenceCache::Compute(const Workload& workload, const CancelToken* cancel) {
-  const auto failed = [&](const Error& error) { return error.In("compute the reference of " + workload.Key()); };
-  Result<const Operator*> op = library_->FindOperator(workload.operator_name);
-  if (!op) return failed(op.error());
-  Result<std::vector<TensorShape>> tensors = (*op)->Tensors(workload);
-  if (!tensors) return failed(tensors.error());
-  Result<std::vector<int64_t>> dynamic = DynamicValues(**op, workload);
-  if (!dynamic) return failed(dynamic.error());
-
-  Result<std::string> source = ReferenceSource(*library_, workload);
-  if (!source) return failed(source.error());
-  const BuildOutcome built = builder_->Build(*source, {}, cancel);
+Result<std::shared_ptr<const ReferenceData>> ReferenceCache::Compute(const std::string& key, const Render& render,
+                                                                     const CancelToken* cancel) {
+  const auto failed = [&](const Error& error) { return error.In("compute the reference of " + key); };
+  Result<ReferenceText> text = render();
+  if (!text) return failed(text.error());
+  std::vector<TensorShape>* tensors = &text->tensors;
+  std::vector<int64_t>* dynamic = &text->dynamic;
+  const BuildOutcome built = builder_->Build(text->source, {}, cancel);
   if (cancel != nullptr && cancel->cancelled()) return failed({ErrorCode::kCancelled, "cancelled"});
   if (built.status != MeasureStatus::kOk)
     return failed({ErrorCode::kInvalidInput, fmt::format("{}: {}", ToString(built.status), built.message)});
 
-  const bool makes_inputs = (*op)->makes_inputs();
+  const bool makes_inputs = text->makes_inputs;
   std::vector<std::vector<std::byte>> inputs(tensors->size());
   if (!makes_inputs)
     for (size_t i = 0; i < tensors->size(); ++i)

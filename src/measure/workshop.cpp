@@ -62,7 +62,7 @@ Result<std::unique_ptr<Workshop>> Workshop::Create(const TemplateLibrary* librar
     shop->backend_ = std::move(*backend);
   } else {
     Target target = DetectCpuTarget(chosen.threads, chosen.toolchain, shop->builder_->compiler_version());
-    shop->backend_ = std::make_unique<CpuBackend>(library, std::move(target), shop->builder_.get());
+    shop->backend_ = std::make_unique<CpuBackend>(std::move(target), shop->builder_.get());
   }
   return shop;
 }
@@ -88,17 +88,26 @@ Workshop::Job Workshop::Prepare(const MeasureRequest& request, const CancelToken
   worker.verify_only = options_.verify_only;
   worker.cold_cache = options_.cold_cache;
 
-  Result<JobSpec> spec = backend_->JobFor(request.candidate);
-  if (!spec) return stop(MeasureStatus::kBuildError, spec.error().message);
+  std::optional<CandidateText> rendered;
+  if (request.text == nullptr) {
+    if (library_ == nullptr) return stop(MeasureStatus::kBoardLost, "there are no templates here, and the candidate came without text");
+    Result<CandidateText> text = RenderCandidate(*library_, request.candidate, target());
+    if (!text) return stop(MeasureStatus::kBuildError, text.error().message);
+    rendered = std::move(*text);
+  }
+  const CandidateText& text = rendered ? *rendered : *request.text;
+  JobSpec spec = text.spec;
+  backend_->Complete(spec);
   // The cache may be cleaned by another process between building and opening: then once more.
   for (int attempt = 0;; ++attempt) {
-    BuildOutcome built = backend_->Build(request.candidate, cancel);
+    BuildOutcome built = text.artifact ? BuildOutcome{MeasureStatus::kOk, "", *text.artifact, 0} : backend_->Build(text, cancel);
     measurement.build_seconds += built.seconds;
     if (built.status != MeasureStatus::kOk) return stop(built.status, std::move(built.message));
     measurement.build_facts = std::move(built.artifact.facts);
-    Result<std::shared_ptr<const ReferenceData>> data = references_->Get(request.candidate.workload, cancel);
+    Result<std::shared_ptr<const ReferenceData>> data =
+        text.reference ? references_->Get(*text.reference, cancel) : references_->Get(request.candidate.workload, cancel);
     if (!data) return stop(MeasureStatus::kBoardLost, data.error().message);
-    Result<WorkerRun> run = WorkerRun::Prepare(*spec, built.artifact.path, std::move(*data), worker, scratch_);
+    Result<WorkerRun> run = WorkerRun::Prepare(spec, built.artifact.path, std::move(*data), worker, scratch_);
     if (run) {
       job.run.emplace(std::move(*run));
       return job;

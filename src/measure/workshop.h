@@ -46,7 +46,8 @@ class Workshop {
  public:
   // Makes a backend over this workshop's builder; the cpu backend when none is given.
   using BackendFactory = std::function<Result<std::unique_ptr<Backend>>(Workshop&)>;
-  // `library` outlives the workshop. Fails when there is no scratch space, no compiler, or no worker program.
+  // `library` outlives the workshop; null: every candidate comes as text. Fails when there is no scratch space, no compiler, or no worker
+  // program.
   static Result<std::unique_ptr<Workshop>> Create(const TemplateLibrary* library, WorkshopOptions options,
                                                   const BackendFactory& make_backend = nullptr);
 
@@ -54,7 +55,6 @@ class Workshop {
   const Target& target() const { return backend_->target(); }
   const CpuPlan& cpus() const { return cpus_; }
   const WorkshopOptions& options() const { return options_; }
-  const TemplateLibrary& library() const { return *library_; }
   const Scratch& scratch() const { return scratch_; }
   ArtifactCache& artifacts() { return cache_; }
   CpuBuilder& builder() { return *builder_; }
