@@ -7,6 +7,7 @@ packages=(
   libfmt-dev nlohmann-json3-dev libcli11-dev libmuparser-dev libssl-dev zlib1g-dev libeigen3-dev
   libsqlite3-dev libxgboost-dev                                                   # log, cost model
   libonnx-dev libprotobuf-dev protobuf-compiler                                   # reading models
+  libgrpc++-dev protobuf-compiler-grpc                                            # remote boards
   ocl-icd-opencl-dev opencl-headers pocl-opencl-icd                               # OpenCL, on the CPU where there is no GPU
   libgtest-dev libgmock-dev                                                       # tests
 )

@@ -74,11 +74,15 @@ std::string Totals(const SessionResult& session) {
     text += fmt::format("all tasks, weighted by count: untuned {}, tuned {}, {:.2f}x\n", FormatSeconds(untuned), FormatSeconds(tuned),
                         untuned / tuned);
   const double wall = std::max(report.seconds, 1e-9);
-  return text +
-         fmt::format("{} measurements in {} on {}; device busy {:.0f}%, compilers {:.0f}% of {} builder(s), driver's own work {:.2f}%\n",
-                     report.measurements, FormatSpan(report.seconds), session.target.Key(), 100 * session.pipeline.measuring / wall,
-                     100 * session.pipeline.building / wall / std::max(1, session.pipeline.builders),
-                     std::max(1, session.pipeline.builders), 100 * report.overhead.Own() / wall);
+  text += fmt::format("{} measurements in {} on {}; ", report.measurements, FormatSpan(report.seconds), session.target.Key());
+  if (const auto& pipeline = session.pipeline)
+    text += fmt::format("device busy {:.0f}%, compilers {:.0f}% of {} builder(s), ", 100 * pipeline->measuring / wall,
+                        100 * pipeline->building / wall / std::max(1, pipeline->builders), std::max(1, pipeline->builders));
+  text += fmt::format("driver's own work {:.2f}%\n", 100 * report.overhead.Own() / wall);
+  for (const BoardState& board : session.boards)
+    text += fmt::format("board {} ({}): {} measurements, {}{}{}\n", board.board, board.endpoint, board.finished, board.state,
+                        board.problem.empty() ? "" : ": ", board.problem);
+  return text;
 }
 
 nlohmann::json PipelineJson(const PipelineStats& stats) {
@@ -98,7 +102,13 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
   if (common.json) {
     nlohmann::json json = ToJson(session.report);
     json["target"] = ToJson(session.target);
-    json["pipeline"] = PipelineJson(session.pipeline);
+    if (session.pipeline) json["pipeline"] = PipelineJson(*session.pipeline);
+    for (const BoardState& board : session.boards)
+      json["boards"].push_back({{"endpoint", board.endpoint},
+                                {"board", board.board},
+                                {"state", board.state},
+                                {"finished", board.finished},
+                                {"problem", board.problem}});
     json["limits"] = {{"flops_per_second", limits->flops_per_second}, {"bytes_per_second", limits->bytes_per_second}};
     PrintJson(json);
   } else {
@@ -162,7 +172,10 @@ int RunLimits(const CommonOptions& common, const SessionOptions& options) {
 }
 
 void AddBoardOptions(CLI::App* command, SessionOptions& options) {
-  command->add_option("--board", options.board, "Where to measure: local")->capture_default_str();
+  command->add_option("--board", options.board, "Where to measure: local, or boards where lathe-agent runs: HOST:PORT[,HOST:PORT…]")
+      ->capture_default_str();
+  command->add_option("--certs", options.certs, "Directory with ca.pem, client.pem, client.key for boards beyond loopback");
+  command->add_option("--wait", options.wait_seconds, "Seconds to wait for a board while none can be reached")->capture_default_str();
   command->add_option("--target", options.target, "What runs the kernels: cpu, opencl (the first device), opencl:1 (another)")
       ->capture_default_str();
   command->add_option("--log", options.log, "Tuning log; made when there is none")->capture_default_str();

@@ -7,6 +7,7 @@
 
 #include "core/hash.h"
 #include "measure/target_choice.h"
+#include "rpc/client/remote_measurer.h"
 #include "tools/lathe/progress_line.h"
 #include "tools/lathe/stop_signal.h"
 
@@ -27,15 +28,33 @@ std::string NewRunId() {
   return ShortHash(fmt::format("{} {} {}", ns, ::getpid(), ::gethostid()));
 }
 
-}  // namespace
+// The one place that picks local or remote.
+struct Devices {
+  std::unique_ptr<LocalMeasurer> local;
+  std::unique_ptr<BoardPool> pool;
+  Measurer& measurer() const { return local ? static_cast<Measurer&>(*local) : *pool; }
+};
 
-Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vector<WeightedWorkload>& workloads,
-                                 const SessionOptions& options, std::vector<std::string>& skipped) {
-  if (options.board != "local")
-    return Error{ErrorCode::kInvalidInput, fmt::format("--board '{}': only 'local' can be reached by this version", options.board)};
-  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(options.log);
-  if (!log) return log.error();
-
+Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions& options, ProgressLine& progress) {
+  Devices devices;
+  if (options.board != "local") {
+    RemoteOptions remote;
+    remote.boards = options.board;
+    remote.certs = options.certs;
+    remote.pool.session.target = options.target;
+    remote.pool.session.threads = options.threads;
+    remote.pool.session.cold_cache = options.cold_cache;
+    remote.pool.session.seed = options.seed;
+    remote.pool.wait = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.wait_seconds));
+    remote.pool.notice = [&progress](const std::string& text) {
+      progress.Clear();
+      fmt::print(stderr, "lathe: {}\n", text);
+    };
+    Result<std::unique_ptr<BoardPool>> pool = OpenBoards(library, std::move(remote), &StopRequested());
+    if (!pool) return pool.error();
+    devices.pool = std::move(*pool);
+    return devices;
+  }
   WorkshopOptions shop;
   shop.threads = options.threads;
   shop.cold_cache = options.cold_cache;
@@ -44,7 +63,22 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
   if (!backend) return backend.error();
   Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, shop, 0, *backend);
   if (!measurer) return measurer.error();
-  const Target& target = (*measurer)->target();
+  devices.local = std::move(*measurer);
+  return devices;
+}
+
+}  // namespace
+
+Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vector<WeightedWorkload>& workloads,
+                                 const SessionOptions& options, std::vector<std::string>& skipped) {
+  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(options.log);
+  if (!log) return log.error();
+
+  ProgressLine progress;
+  Result<Devices> devices = OpenDevices(library, options, progress);
+  if (!devices) return devices.error();
+  Measurer& measurer = devices->measurer();
+  const Target& target = measurer.target();
 
   std::vector<TuneTask> tasks;
   for (const WeightedWorkload& wanted : workloads) {
@@ -64,7 +98,6 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
   Result<std::vector<RunRecord>> unfinished = (*log)->RunsToResume(run_options, target);
   if (!unfinished) return unfinished.error();
 
-  ProgressLine progress;
   TuneOptions tune;
   tune.run_id = unfinished->empty() || options.fresh ? NewRunId() : unfinished->front().id;
   tune.command = options.command;
@@ -78,10 +111,13 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
   tune.run_options = run_options;
   if (!unfinished->empty() && !options.fresh) fmt::print(stderr, "continuing run {}\n", tune.run_id);
 
-  Result<TuneReport> report = Tune(tasks, **measurer, **log, tune);
+  Result<TuneReport> report = Tune(tasks, measurer, **log, tune);
   progress.Clear();
   if (!report) return report.error();
-  return SessionResult{*std::move(report), target, (*measurer)->stats()};
+  SessionResult result{*std::move(report), target, std::nullopt, {}};
+  if (devices->local) result.pipeline = devices->local->stats();
+  if (devices->pool) result.boards = devices->pool->boards();
+  return result;
 }
 
 }  // namespace lathe

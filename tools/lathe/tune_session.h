@@ -2,20 +2,24 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/result.h"
 #include "db/tuning_log.h"
 #include "measure/local_measurer.h"
+#include "rpc/client/board_pool.h"
 #include "search/driver.h"
 #include "space/template_library.h"
 
 namespace lathe {
 
 struct SessionOptions {
-  std::string board = "local";
-  std::string target = "cpu";  // see measure/target_choice.h
+  std::string board = "local";  // or HOST:PORT, several separated by commas
+  std::string certs;            // directory of certificates for boards; empty: the default one, where it exists
+  double wait_seconds = 60;     // for a board, while there is none
+  std::string target = "cpu";   // see measure/target_choice.h
   std::string log = "tuning.db";
   std::string strategy = "model";
   size_t trials = 200;
@@ -30,7 +34,8 @@ struct SessionOptions {
 struct SessionResult {
   TuneReport report;
   Target target;
-  PipelineStats pipeline;
+  std::optional<PipelineStats> pipeline;  // of this machine, where it measured
+  std::vector<BoardState> boards;
 };
 
 struct WeightedWorkload {

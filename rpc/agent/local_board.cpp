@@ -1,0 +1,56 @@
+#include "rpc/agent/local_board.h"
+
+#include <algorithm>
+
+#include "measure/cpu_set.h"
+#include "measure/cpu_target.h"
+#include "measure/local_measurer.h"
+#include "measure/opencl_target.h"
+#include "measure/target_choice.h"
+
+namespace lathe {
+namespace {
+
+std::chrono::milliseconds AtMost(double seconds, std::chrono::milliseconds most) {
+  return std::min(most, std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds)));
+}
+
+}  // namespace
+
+std::vector<OfferedTarget> OfferedTargets(const WorkshopOptions& options) {
+  const int threads = static_cast<int>(AvailableCpus().size());
+  std::vector<OfferedTarget> targets;
+  OfferedTarget cpu{"cpu", {}, threads, ""};
+  // A workshop finds out whether there is a compiler, and which.
+  if (Result<std::unique_ptr<Workshop>> shop = Workshop::Create(nullptr, options); shop) {
+    cpu.target = (*shop)->target();
+  } else {
+    cpu.target = DetectCpuTarget(1, options.toolchain, "");
+    cpu.problem = shop.error().message;
+  }
+  targets.push_back(std::move(cpu));
+  if (Result<std::vector<Target>> devices = ListOpenClTargets(options.worker_program, 1); devices)
+    for (size_t i = 0; i < devices->size(); ++i) targets.push_back({"opencl:" + std::to_string(i), (*devices)[i], threads, ""});
+  return targets;
+}
+
+Board::MakeMeasurer MeasuringHere(LocalBoardOptions options) {
+  return [options = std::move(options)](const SessionSpec& spec) -> Result<std::unique_ptr<Measurer>> {
+    WorkshopOptions shop = options.workshop;
+    shop.threads = spec.threads;
+    shop.seed = spec.seed;
+    shop.cold_cache = spec.cold_cache;
+    shop.verify_only = spec.verify_only;
+    shop.sampling = spec.sampling;
+    shop.finalist_sampling = spec.finalist_sampling;
+    shop.run.timeout = AtMost(spec.run_seconds, shop.run.timeout);
+    shop.build.timeout = AtMost(spec.build_seconds, shop.build.timeout);
+    Result<Workshop::BackendFactory> backend = BackendFor(spec.target);
+    if (!backend) return backend.error();
+    Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(nullptr, std::move(shop), options.builders, *backend);
+    if (!measurer) return measurer.error();
+    return std::unique_ptr<Measurer>(std::move(*measurer));
+  };
+}
+
+}  // namespace lathe

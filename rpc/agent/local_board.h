@@ -1,0 +1,23 @@
+// LocalBoard: this machine as a board: which targets it offers, and a LocalMeasurer for a session.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "measure/workshop.h"
+#include "rpc/agent/agent_server.h"
+#include "rpc/agent/board.h"
+
+namespace lathe {
+
+struct LocalBoardOptions {
+  WorkshopOptions workshop;  // worker, directories, limits: the most that any session gets
+  int builders = 0;          // see LocalMeasurer
+};
+
+// The cpu, and every OpenCL device. A target that cannot be used is listed with the reason.
+std::vector<OfferedTarget> OfferedTargets(const WorkshopOptions& options);
+
+Board::MakeMeasurer MeasuringHere(LocalBoardOptions options);
+
+}  // namespace lathe

@@ -1,0 +1,65 @@
+#include "rpc/client/channel.h"
+
+#include <fmt/format.h>
+
+#include "rpc/endpoint.h"
+
+namespace lathe {
+
+Result<std::shared_ptr<grpc::Channel>> MakeChannel(const LinkOptions& options) {
+  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  if (options.certificates) {
+    grpc::SslCredentialsOptions ssl;
+    ssl.pem_root_certs = options.certificates->authority;
+    ssl.pem_cert_chain = options.certificates->certificate;
+    ssl.pem_private_key = options.certificates->key;
+    credentials = grpc::SslCredentials(ssl);
+  } else if (IsLoopback(options.endpoint)) {
+    credentials = grpc::InsecureChannelCredentials();
+  } else {
+    return Error{
+        ErrorCode::kInvalidInput,
+        fmt::format("reach board '{}': any address but loopback needs certificates: make them with `lathe certs`, give --certs DIR",
+                    options.endpoint)};
+  }
+  grpc::ChannelArguments arguments;
+  // A connection of its own, whatever else this process has open.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // Not the way a silent board is found, for that would need to be shorter than a large message on a slow link takes: our own heartbeats
+  // are.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetMaxReceiveMessageSize(4 << 20);
+  return grpc::CreateCustomChannel(options.endpoint, credentials, arguments);
+}
+
+Error FromGrpc(const grpc::Status& status, const std::string& endpoint) {
+  const std::string& message = status.error_message();
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+      return {ErrorCode::kUnavailable, fmt::format("board '{}' does not answer: {}", endpoint, message)};
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return {ErrorCode::kUnavailable,
+              fmt::format("board '{}' does not answer in time; does one side use TLS and the other not, or were the certificates made by "
+                          "another authority?",
+                          endpoint)};
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return {ErrorCode::kInvalidInput, fmt::format("board '{}': {}", endpoint, message)};
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return {ErrorCode::kIncompatible, fmt::format("'{}' is no agent that this program understands: {}", endpoint, message)};
+    case grpc::StatusCode::FAILED_PRECONDITION:
+      return {ErrorCode::kIncompatible, fmt::format("board '{}': {}", endpoint, message)};
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      return {ErrorCode::kInvalidInput, fmt::format("board '{}': {}", endpoint, message)};
+    case grpc::StatusCode::NOT_FOUND:
+      return {ErrorCode::kNotFound, fmt::format("board '{}': {}", endpoint, message)};
+    default:
+      return {ErrorCode::kUnavailable, fmt::format("board '{}': {}", endpoint, message.empty() ? "the connection broke" : message)};
+  }
+}
+
+}  // namespace lathe

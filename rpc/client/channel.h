@@ -1,0 +1,15 @@
+// Channels to boards, with what all of them have in common.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include "rpc/client/grpc_link.h"
+
+namespace lathe {
+
+Result<std::shared_ptr<grpc::Channel>> MakeChannel(const LinkOptions& options);
+
+// The board's refusal, or why it was not reached, as a sentence about `endpoint`.
+Error FromGrpc(const grpc::Status& status, const std::string& endpoint);
+
+}  // namespace lathe

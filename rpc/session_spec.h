@@ -1,0 +1,33 @@
+// SessionSpec: how a holder wants its candidates measured, as the host chose it and the board carries it out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "measure/workshop.h"
+
+namespace lathe {
+
+struct SessionSpec {
+  std::string target = "cpu";  // see measure/target_choice.h
+  int threads = 1;             // a kernel may use
+  uint64_t seed = 1;           // of the inputs
+  bool cold_cache = false;
+  bool verify_only = false;
+  SamplingOptions sampling = WorkshopOptions().sampling;
+  SamplingOptions finalist_sampling = WorkshopOptions().finalist_sampling;
+  double run_seconds = 15;  // limits; the board's own count where they are lower
+  double build_seconds = 20;
+};
+
+// The protocol versions that this build speaks.
+struct ProtocolRange {
+  uint32_t oldest = 1, newest = 1;
+};
+// The highest that both know; 0 where there is none.
+inline uint32_t CommonVersion(const ProtocolRange& a, const ProtocolRange& b) {
+  const uint32_t newest = a.newest < b.newest ? a.newest : b.newest;
+  return newest >= a.oldest && newest >= b.oldest ? newest : 0;
+}
+
+}  // namespace lathe

@@ -1,0 +1,64 @@
+#include "tools/lathe-agent/agent_options.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/file.h"
+
+namespace lathe {
+namespace {
+
+Result<Rights> ReadRights(const nlohmann::json& json) {
+  Rights rights;
+  if (!json.is_array()) return Error{ErrorCode::kInvalidInput, "must be a list of build, measure, administer"};
+  for (const nlohmann::json& right : json) {
+    if (right == "build")
+      rights.build = true;
+    else if (right == "measure")
+      rights.measure = true;
+    else if (right == "administer")
+      rights.administer = true;
+    else
+      return Error{ErrorCode::kInvalidInput, fmt::format("{} is none of build, measure, administer", right.dump())};
+  }
+  return rights;
+}
+
+}  // namespace
+
+Status ReadConfig(AgentFlags& flags) {
+  if (flags.config.empty()) return {};
+  const auto bad = [&](const std::string& why) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("read configuration '{}': {}", flags.config, why)};
+  };
+  Result<std::string> text = ReadFile(flags.config);
+  if (!text) return text.error();
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false, true);
+  if (!json.is_object()) return bad("it is no JSON object");
+  const std::map<std::string, std::string*> texts = {{"listen", &flags.listen},   {"name", &flags.name},
+                                                     {"certs", &flags.certs},     {"user", &flags.user},
+                                                     {"scratch", &flags.scratch}, {"directory", &flags.directory}};
+  const std::map<std::string, double*> numbers = {
+      {"lease_seconds", &flags.lease_seconds}, {"run_seconds", &flags.run_seconds}, {"build_seconds", &flags.build_seconds}};
+  for (const auto& [key, value] : json.items()) {
+    if (const auto to = texts.find(key); to != texts.end()) {
+      if (!value.is_string()) return bad(fmt::format("'{}' must be a text", key));
+      *to->second = value.get<std::string>();
+    } else if (const auto number = numbers.find(key); number != numbers.end()) {
+      if (!value.is_number() || !(value.get<double>() > 0)) return bad(fmt::format("'{}' must be a number above 0", key));
+      *number->second = value.get<double>();
+    } else if (key == "clients" && value.is_object()) {
+      for (const auto& [name, list] : value.items()) {
+        Result<Rights> rights = ReadRights(list);
+        if (!rights) return bad(fmt::format("client '{}': {}", name, rights.error().message));
+        flags.clients[name] = *rights;
+      }
+    } else {
+      return bad(fmt::format("'{}' is no setting, or of the wrong type", key));
+    }
+  }
+  return {};
+}
+
+}  // namespace lathe
