@@ -1,0 +1,178 @@
+"""The libraries that bench/conv.py holds tuned convolutions against, each in its best layout with its weights prepacked.
+
+A peer is a function of (workload, input, weight, bias, threads) that yields contestants: something to call once, and, where the library times its
+own convolution apart from what its session does around it, a way to read those times. Peers compute convolution and bias, not the activation.
+"""
+import collections
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+# run() once a call. own_seconds(): the library's own times of every call so far, or None. output(): to compare, or None.
+SCRATCH = tempfile.TemporaryDirectory(prefix="bench-conv-")
+
+Contestant = collections.namedtuple("Contestant", "variant run own_seconds output", defaults=(None, None))
+
+
+def onnx_file(w, weight, bias, path):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv", kernel_shape=[w["r"], w["s"]], strides=[w["stride_h"], w["stride_w"]],
+                            pads=[w["pad_top"], w["pad_left"], w["pad_bottom"], w["pad_right"]], dilations=[w["dilation_h"], w["dilation_w"]],
+                            group=w["groups"])
+    graph = helper.make_graph([node], "layer", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [w["n"], w["c"], w["h"], w["w"]])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+                              [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+def symmetric(w):
+    return w["pad_top"] == w["pad_bottom"] and w["pad_left"] == w["pad_right"]
+
+
+def onednn(w, x, weight, bias, threads):
+    """oneDNN by way of torch's prepacked operator: channels last, and its own blocked layout from end to end."""
+    import torch
+    if not symmetric(w):
+        return
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    image, kernel, offset = (torch.from_numpy(v) for v in (x, weight, bias))
+    pads, strides, dilations = [w["pad_top"], w["pad_left"]], [w["stride_h"], w["stride_w"]], [w["dilation_h"], w["dilation_w"]]
+    packed = torch._C._nn.mkldnn_reorder_conv2d_weight(kernel.to_mkldnn(), pads, strides, dilations, w["groups"], list(x.shape))
+    rest = (packed, offset, pads, strides, dilations, w["groups"], "none", [], "")
+    convolve = torch.ops.mkldnn._convolution_pointwise
+    last, blocked = image.contiguous(memory_format=torch.channels_last), image.to_mkldnn()
+    yield Contestant("nhwc", lambda: convolve(last, *rest), output=lambda: convolve(last, *rest).numpy())
+    blocked_offset = offset.to_mkldnn()
+    yield Contestant("blocked", lambda: torch.conv2d(blocked, packed, blocked_offset, strides, pads, dilations, w["groups"]))
+
+
+def onnxruntime(w, x, weight, bias, threads):
+    """Its blocked layout; whole calls, and the convolution's own time by its profiler."""
+    import onnxruntime as ort
+    folder = SCRATCH.name
+    path = os.path.join(folder, "layer.onnx")
+    onnx_file(w, weight, bias, path)
+
+    def session(profile):
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+        if profile:
+            options.enable_profiling, options.profile_file_prefix = True, os.path.join(folder, "profile")
+        made = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        y = ort.OrtValue.ortvalue_from_numpy(made.run(None, {"x": x})[0])
+        binding = made.io_binding()
+        binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(x))
+        binding.bind_ortvalue_output("y", y)
+        return made, lambda: made.run_with_iobinding(binding), y
+
+    _, call, y = session(False)
+    yield Contestant("whole call", call, output=lambda: y.numpy())
+    profiled, call, _ = session(True)
+
+    def own():
+        with open(profiled.end_profiling()) as file:
+            events = json.load(file)
+        return [e["dur"] / 1e6 for e in events
+                if e.get("cat") == "Node" and e["name"].endswith("kernel_time") and "Conv" in e["args"].get("op_name", "") and e["dur"] > 0][2:]
+
+    yield Contestant("convolution alone", call, own)
+
+
+def openvino(w, x, weight, bias, threads):
+    import openvino as ov
+    core = ov.Core()
+    folder = SCRATCH.name
+    path = os.path.join(folder, "layer.onnx")
+    onnx_file(w, weight, bias, path)
+    for profile in (False, True):
+        request = core.compile_model(core.read_model(path), "CPU", {
+            "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32",
+            "PERF_COUNT": profile}).create_infer_request()
+        request.set_input_tensor(ov.Tensor(x))
+        if not profile:
+            yield Contestant("whole call", request.infer, output=lambda request=request: np.array(request.get_output_tensor().data))
+            continue
+        times = []
+
+        def call():
+            request.infer()
+            times.append(sum(p.real_time.total_seconds() for p in request.profiling_info if "onv" in p.node_type))
+
+        yield Contestant("convolution alone", call, lambda: [t for t in times[2:] if t > 0])
+
+
+def ncnn(w, x, weight, bias, threads):
+    import ncnn as library
+    if w["n"] != 1 or (w["groups"] > 1 and w["groups"] != w["c"]):
+        return
+    depthwise = w["groups"] > 1
+    fields = {0: w["k"], 1: w["s"], 11: w["r"], 2: w["dilation_w"], 12: w["dilation_h"], 3: w["stride_w"], 13: w["stride_h"], 4: w["pad_left"],
+              14: w["pad_top"], 15: w["pad_right"], 16: w["pad_bottom"], 5: 1, 6: weight.size}
+    if depthwise:
+        fields[7] = w["groups"]
+    folder = SCRATCH.name
+    parameters, weights = os.path.join(folder, "layer.param"), os.path.join(folder, "layer.bin")
+    with open(parameters, "w") as file:
+        file.write("7767517\n2 2\nInput x 0 1 x\n%s conv 1 1 x y %s\n" %
+                   ("ConvolutionDepthWise" if depthwise else "Convolution", " ".join(f"{k}={v}" for k, v in fields.items())))
+    with open(weights, "wb") as file:
+        file.write(b"\0\0\0\0" + weight.tobytes() + bias.tobytes())
+    net = library.Net()
+    net.opt.num_threads = threads
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+    net.opt.use_packing_layout = net.opt.use_winograd_convolution = True
+    net.opt.use_vulkan_compute = False
+    net.load_param(parameters)
+    net.load_model(weights)
+    image = library.Mat(x[0]).clone()
+    packed = library.Mat()
+    pack = next(p for p in (16, 8, 4, 1) if w["c"] % p == 0)
+    if pack > 1:
+        library.convert_packing(image, packed, pack, net.opt)
+    else:
+        packed = image
+
+    def call(from_image, kind):
+        extractor = net.create_extractor()
+        extractor.input("x", from_image)
+        return extractor.extract("y", kind)[1]
+
+    yield Contestant("planes", lambda: call(image, 0), output=lambda: np.array(call(image, 0))[None])
+    yield Contestant("packed", lambda: call(packed, 1))
+
+
+def mnn(w, x, weight, bias, threads):
+    import MNN
+    folder = SCRATCH.name
+    path, converted = os.path.join(folder, "layer.onnx"), os.path.join(folder, "layer.mnn")
+    onnx_file(w, weight, bias, path)
+    # Not the `mnnconvert` script: its wrapper installs a package at run time and reports usage.
+    made = subprocess.run([sys.executable, "-c", "import sys, _tools; _tools.mnnconvert(['mnnconvert'] + sys.argv[1:])", "-f", "ONNX", "--modelFile",
+                           path, "--MNNModel", converted, "--bizCode", "b"], capture_output=True, text=True, env=dict(os.environ, PYTHONPATH=":".join(sys.path)))
+    if not os.path.exists(converted):
+        raise RuntimeError("MNN's converter failed: " + (made.stdout + made.stderr)[-300:])
+    net = MNN.Interpreter(converted)
+    session = net.createSession({"backend": "CPU", "numThread": threads, "precision": "high"})
+    image = MNN.Tensor(list(x.shape), MNN.Halide_Type_Float, x.copy(), MNN.Tensor_DimensionType_Caffe)
+    net.getSessionInput(session).copyFrom(image)
+    yield Contestant("session", lambda: net.runSession(session))
+
+
+PEERS = {"onednn": onednn, "onnxruntime": onnxruntime, "openvino": openvino, "ncnn": ncnn, "mnn": mnn}
+
+
+def version_of(peer):
+    if peer == "onednn":
+        import torch
+        found = [line.strip(" -") for line in torch.__config__.show().splitlines() if "MKL-DNN" in line]
+        return f"torch {torch.__version__}, " + (found[0].split(" (")[0] if found else "oneDNN")
+    if peer == "mnn":
+        import MNN
+        return MNN.version()
+    return getattr(__import__(peer), "__version__", "?")
