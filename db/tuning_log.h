@@ -53,6 +53,7 @@ class TuningLog final : public Journal {
   // Only this very fingerprint: under another compiler or driver a candidate is worth measuring again.
   Result<std::vector<Measurement>> History(const Workload& workload, const std::string& template_name, const std::string& template_hash,
                                            const Target& target) override;
+  Result<std::vector<Relative>> Relatives(const std::string& operator_name, const std::string& template_name) override;
   Status EndRun(const std::string& run_id, const std::string& state) override;
 
   // The fastest candidates: one row each, fastest first, up to `count`. A candidate counts with all its samples together (those cut early

@@ -98,6 +98,36 @@ Result<Target> TuningLog::FindTarget(const std::string& target_hash) {
   return std::move(targets->front());
 }
 
+Result<std::vector<Relative>> TuningLog::Relatives(const std::string& operator_name, const std::string& template_name) {
+  const std::lock_guard lock(mutex_);
+  Result<sqlite::Statement> statement =
+      PrepareWith(database_,
+                  "SELECT w.key, p.source_hash, t.hash, count(*) FROM measurements m JOIN workloads w ON w.id = m.workload_id "
+                  "JOIN templates p ON p.id = m.template_id JOIN targets t ON t.id = m.target_id "
+                  "WHERE p.operator = ? AND p.name = ? AND m.status <> 'board_lost' GROUP BY m.workload_id, m.template_id, m.target_id "
+                  "ORDER BY max(m.id) DESC",
+                  {operator_name, template_name});
+  if (!statement) return Named(statement.error(), "query");
+  std::map<std::string, Target> targets;
+  std::vector<Relative> relatives;
+  while (true) {
+    Result<bool> row = statement->Step();
+    if (!row) return Named(row.error(), "query");
+    if (!*row) return relatives;
+    Result<Workload> workload = ParseWorkload(statement->Text(0));
+    if (!workload) return Named(workload.error(), "query");
+    const std::string hash = statement->Text(2);
+    if (targets.count(hash) == 0) {
+      Result<std::vector<Target>> found = ReadTargets(database_, "WHERE hash = ?", {hash});
+      if (!found) return Named(found.error(), "query");
+      if (found->empty())
+        return Named({ErrorCode::kIncompatible, fmt::format("a row names target '{}', which is not there", hash)}, "query");
+      targets[hash] = found->front();
+    }
+    relatives.push_back({*std::move(workload), targets[hash], statement->Text(1), static_cast<size_t>(statement->Integer(3))});
+  }
+}
+
 Result<std::vector<FailureCount>> TuningLog::Failures(const LogFilter& filter) {
   const std::lock_guard lock(mutex_);
   const RowConditions where = ConditionsOf(filter);

@@ -82,6 +82,7 @@ Result<Booster> Booster::Train(const Rows& rows, const std::vector<float>& targe
       {"colsample_bytree", std::to_string(options.columns_by_tree)},
       {"min_child_weight", std::to_string(options.min_child_weight)},
       {"lambda", std::to_string(options.lambda)},
+      {"base_score", "0.5"},  // what Trees() adds; other versions would estimate it
       {"disable_default_eval_metric", "1"},
   };
   for (const auto& [name, value] : settings) {
@@ -109,6 +110,15 @@ Result<std::vector<float>> Booster::Predict(const Rows& rows) const {
   status = Check(XGBoosterPredict(handle_->booster, matrix.handle, 0, 0, 0, &length, &predictions), "ask a booster");
   if (!status) return status.error();
   return std::vector<float>(predictions, predictions + length);
+}
+
+Result<TreeEnsemble> Booster::Trees() const {
+  bst_ulong count = 0;
+  const char** dumps = nullptr;
+  Status status = Check(XGBoosterDumpModelEx(handle_->booster, "", 0, "json", &count, &dumps), "take a booster's trees");
+  if (!status) return status.error();
+  constexpr double kBaseScore = 0.5;  // as Train sets it
+  return TreeEnsemble::FromDumps(std::vector<std::string>(dumps, dumps + count), kBaseScore);
 }
 
 }  // namespace lathe

@@ -10,6 +10,7 @@
 
 #include "core/result.h"
 #include "costmodel/rows.h"
+#include "costmodel/tree_ensemble.h"
 
 namespace lathe {
 
@@ -36,6 +37,8 @@ class Booster {
 
   // One prediction a row; a probability for "binary:logistic".
   Result<std::vector<float>> Predict(const Rows& rows) const;
+  // The same predictions row by row; for a squared-error objective.
+  Result<TreeEnsemble> Trees() const;
 
  private:
   struct Handle;

@@ -7,6 +7,9 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "search/borrow.h"
+#include "search/trial_schedule.h"
+
 namespace lathe {
 namespace {
 
@@ -32,7 +35,10 @@ class Driver {
   Status Receive(std::vector<Measurement> measurements);
   Status Send(const Flight& flight);
   void MindTheTime();
-  size_t Turn(const std::vector<bool>& asked) const;
+  Status Lend(size_t task);
+  void MindTheGain();
+  std::vector<TaskState> States(const std::vector<bool>& asked) const;
+  size_t GivenOut() const;
   void ReportProgress();
   TuneReport Report(const std::string& state);
   bool Stopped() const { return options_.stop != nullptr && options_.stop->load(); }
@@ -58,6 +64,8 @@ class Driver {
   std::function<double()> clock_;
   double began_ = 0;
   size_t most_in_flight_ = 1, batch_ = 1;
+  TrialSchedule schedule_;
+  std::vector<bool> lent_;
   std::vector<TaskSearch> searches_;
   std::vector<double> first_sent_, last_received_;
   std::unordered_map<uint64_t, Flight> in_flight_;
@@ -67,7 +75,13 @@ class Driver {
 };
 
 Driver::Driver(const std::vector<TuneTask>& tasks, Measurer& measurer, Journal& journal, const TuneOptions& options)
-    : tasks_(tasks), measurer_(measurer), journal_(journal), options_(options), clock_(options.clock ? options.clock : MachineSeconds) {
+    : tasks_(tasks),
+      measurer_(measurer),
+      journal_(journal),
+      options_(options),
+      clock_(options.clock ? options.clock : MachineSeconds),
+      schedule_(tasks.size(), options.search.trials) {
+  options_.search.most_trials = schedule_.most_each();
   most_in_flight_ = std::max<size_t>(1, options.in_flight > 0 ? options.in_flight : measurer.capacity());
   const size_t wanted = options.batch > 0 ? options.batch : std::min<size_t>(8, most_in_flight_ / 2);
   batch_ = std::clamp<size_t>(wanted, 1, most_in_flight_);
@@ -88,34 +102,58 @@ Status Driver::Start() {
     }
     searches_.push_back(std::move(*search));
   }
+  lent_.assign(tasks_.size(), false);
   first_sent_.assign(tasks_.size(), -1);
   last_received_.assign(tasks_.size(), -1);
-  const nlohmann::json own = {{"strategy", options_.search.strategy},
-                              {"strategy_options", options_.search.strategy_options},
-                              {"seed", options_.search.seed},
-                              {"trials", options_.search.trials},
-                              {"max_seconds", options_.max_seconds},
-                              {"in_flight", most_in_flight_},
-                              {"batch", batch_}};
+  const nlohmann::json own = {{"strategy", options_.search.strategy}, {"strategy_options", options_.search.strategy_options},
+                              {"seed", options_.search.seed},         {"trials", options_.search.trials},
+                              {"warm", options_.search.warm},         {"max_seconds", options_.max_seconds},
+                              {"in_flight", most_in_flight_},         {"batch", batch_}};
   const nlohmann::json& settings = options_.run_options.is_null() ? own : options_.run_options;
   return Timed(&report_.overhead.journal, [&] {
     return journal_.BeginRun({options_.run_id, options_.command, settings, measurer_.target()});
   });
 }
 
-// The task that has spent the smallest part of its budget, among those that may have something to give; past the end when there is none.
-size_t Driver::Turn(const std::vector<bool>& asked) const {
-  size_t turn = searches_.size();
-  double least = std::numeric_limits<double>::infinity();
+size_t Driver::GivenOut() const {
+  size_t given = 0;
+  for (const TaskSearch& search : searches_) given += search.given_out();
+  return given;
+}
+
+std::vector<TaskState> Driver::States(const std::vector<bool>& asked) const {
+  std::vector<TaskState> states;
   for (size_t i = 0; i < searches_.size(); ++i) {
-    if (asked[i] || searches_[i].done()) continue;
-    const double spent = static_cast<double>(searches_[i].given_out()) / static_cast<double>(std::max<size_t>(1, searches_[i].budget()));
-    if (spent < least) {
-      least = spent;
-      turn = i;
-    }
+    const TaskSearch& search = searches_[i];
+    states.push_back({search.given_out(), search.in_flight(), !asked[i] && !search.done(), search.task().weight, search.best(),
+                      search.searching() ? search.ExpectedGain() : 0, search.seconds_per_trial()});
   }
-  return turn;
+  return states;
+}
+
+// Just before its floor is searched: then the tasks before it have something to lend.
+Status Driver::Lend(size_t task) {
+  lent_[task] = true;
+  for (size_t arm = 0; arm < tasks_[task].templates.size(); ++arm) {
+    const TaskTemplate& kernel = tasks_[task].templates[arm];
+    if (kernel.prior) continue;
+    Result<TransferPrior> prior =
+        Timed(&report_.overhead.borrow, [&] { return Borrow(tasks_[task], kernel, measurer_.target(), journal_); });
+    if (!prior) return prior.error().In("borrow for " + tasks_[task].label);
+    Timed(&report_.overhead.borrow, [&] { searches_[task].Lend(arm, *std::move(prior)); });
+  }
+  return {};
+}
+
+// Ends the searches when more of them is not worth its time.
+void Driver::MindTheGain() {
+  const std::vector<TaskState> states = States(std::vector<bool>(searches_.size(), false));
+  const bool searching = std::any_of(searches_.begin(), searches_.end(), [](const TaskSearch& search) { return search.searching(); });
+  if (!searching) return;
+  const double gain = 60 * schedule_.GainPerSecond(states);
+  if (std::isfinite(gain)) report_.gain_per_minute = gain;
+  if (!(gain < options_.stop_when_gain)) return;
+  for (TaskSearch& search : searches_) search.EndSearch("gain");
 }
 
 Status Driver::Send(const Flight& flight) {
@@ -131,9 +169,21 @@ Status Driver::Fill() {
   // Tasks in order of their turn; one that has nothing to give just now (its last trials are in flight) lets the next one.
   std::vector<bool> asked(searches_.size(), false);
   while (in_flight_.size() + batch_ <= most_in_flight_ && !Stopped()) {
-    const size_t task = Turn(asked);
-    if (task == searches_.size()) break;
-    const std::vector<Trial> trials = Timed(&report_.overhead.propose, [&] { return searches_[task].Next(batch_); });
+    const std::optional<size_t> turn = schedule_.Turn(States(asked));
+    if (!turn) break;
+    const size_t task = *turn, given = GivenOut();
+    if (given >= schedule_.total()) {
+      for (TaskSearch& search : searches_) search.EndSearch("budget");
+    }
+    const size_t left = given < schedule_.total() ? schedule_.total() - given : batch_;
+    // Of a floor's first trials only those, so that all tasks have a time before any goes on.
+    size_t count = std::min(batch_, left);
+    if (searches_.size() > 1 && searches_[task].given_out() < 2) count = std::min<size_t>(count, 2 - searches_[task].given_out());
+    if (options_.search.warm && !lent_[task] && searches_[task].searching() &&
+        (searches_.size() == 1 || searches_[task].given_out() >= 2)) {
+      if (Status status = Lend(task); !status) return status;
+    }
+    const std::vector<Trial> trials = Timed(&report_.overhead.propose, [&] { return searches_[task].Next(count); });
     if (trials.empty()) asked[task] = true;
     for (const Trial& trial : trials) {
       if (Status status = Send({task, trial, 0}); !status) return status;
@@ -196,9 +246,8 @@ void Driver::ReportProgress() {
   progress.per_second = progress.seconds > 0 ? static_cast<double>(report_.measurements) / progress.seconds : 0;
   progress.in_flight = in_flight_.size();
   progress.failures = failures_;
-  size_t left = in_flight_.size();
-  for (const TaskSearch& search : searches_)
-    left += search.searching() ? search.budget() - std::min(search.budget(), search.given_out()) : 0;
+  const bool searching = std::any_of(searches_.begin(), searches_.end(), [](const TaskSearch& search) { return search.searching(); });
+  const size_t left = in_flight_.size() + (searching ? schedule_.total() - std::min(schedule_.total(), GivenOut()) : 0);
   const auto eta = [&](size_t trials) { return progress.per_second > 0 ? static_cast<double>(trials) / progress.per_second : 0; };
   progress.eta_seconds = eta(left);
   if (options_.max_seconds > 0)
@@ -224,6 +273,7 @@ Status Driver::Loop() {
       return {};
     }
     MindTheTime();
+    MindTheGain();
     if (Status status = Fill(); !status) return status;
     if (in_flight_.empty()) return {};
     Result<std::vector<Measurement>> measured = Timed(&report_.overhead.waiting, [&] { return measurer_.Wait(kPatience); });

@@ -1,7 +1,8 @@
 // The tuning driver: searches a list of tasks on one measurer and writes everything down.
 //
-// One thread. While measurements are in flight it learns and proposes, so a device never waits for the cost model; tasks take turns by how
-// much of their budget is spent, so the pipeline does not drain at a task's end, and each strategy gets answers back before its next turn.
+// One thread. While measurements are in flight it learns and proposes, so a device never waits for the cost model; tasks take turns by what
+// a second spent on them is expected to gain (see trial_schedule.h), so the pipeline does not drain at a task's end. Before a task's floor
+// is searched it borrows what the journal knows of other workloads, targets and versions, this run's own included.
 #pragma once
 
 #include <atomic>
@@ -24,7 +25,8 @@ struct TuneOptions {
   std::string run_id = "run";
   std::string command;                      // as the user gave it, for the log
   nlohmann::json run_options;               // what identifies the run in the log; null: the driver's own settings
-  SearchOptions search;                     // its `trials` are for each task
+  SearchOptions search;                     // its `trials` are for each task on average: the schedule shares them out by what they promise
+  double stop_when_gain = 0;                // end when a further minute is expected to shorten the tasks' total by less than this fraction
   double max_seconds = 0;                   // of the whole run, finals included; 0: no limit
   size_t in_flight = 0;                     // 0: what keeps the measurer busy, Measurer::capacity()
   size_t batch = 0;                         // proposed at a time; 0: half of what is in flight, 8 at most

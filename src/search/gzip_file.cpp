@@ -25,4 +25,14 @@ Result<std::string> ReadGzipFile(const std::filesystem::path& path) {
   }
 }
 
+Status WriteGzipFile(const std::filesystem::path& path, const std::string& content) {
+  gzFile file = gzopen(path.c_str(), "wb9");
+  if (file == nullptr) return Error{ErrorCode::kUnavailable, fmt::format("write '{}': cannot open it", path.string())};
+  const bool empty = content.empty();
+  const bool whole = empty || gzwrite(file, content.data(), static_cast<unsigned>(content.size())) == static_cast<int>(content.size());
+  const bool closed = gzclose(file) == Z_OK;
+  if (whole && closed) return {};
+  return Error{ErrorCode::kResourceExhausted, fmt::format("write '{}': the disk would not take all of it", path.string())};
+}
+
 }  // namespace lathe

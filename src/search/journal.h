@@ -20,6 +20,14 @@ struct RunInfo {
   Target target;
 };
 
+// That something was measured: one workload, one target, one version of a template.
+struct Relative {
+  Workload workload;
+  Target target;
+  std::string template_hash;
+  size_t measurements = 0;
+};
+
 class Journal {
  public:
   virtual ~Journal() = default;
@@ -29,6 +37,10 @@ class Journal {
   // Everything measured for this workload by this template version on this target, newest last; board_lost left out.
   virtual Result<std::vector<Measurement>> History(const Workload& workload, const std::string& template_name,
                                                    const std::string& template_hash, const Target& target) = 0;
+  // For whom there is a History of this template, under any circumstances. A journal may know none.
+  virtual Result<std::vector<Relative>> Relatives(const std::string& /*operator_name*/, const std::string& /*template_name*/) {
+    return std::vector<Relative>{};
+  }
   virtual Status EndRun(const std::string& run_id, const std::string& state) = 0;  // "finished", "stopped", "failed: …"
 };
 

@@ -137,6 +137,10 @@ std::vector<Point> ModelStrategy::ByModel(size_t count) {
   if (options_.diversity) {
     for (size_t i = 0; i < flying.size(); ++i) scores->Assume(i);
   }
+  if (options_.acquisition == "ei") {
+    expected_gain_ = 0;
+    for (size_t i = flying.size(); i < points.size(); ++i) expected_gain_ = std::max(*expected_gain_, Promise(*scores, i));
+  }
   std::vector<Point> picked;
   std::vector<bool> taken(points.size(), false);
   while (picked.size() < count) {

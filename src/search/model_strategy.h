@@ -27,6 +27,7 @@ class ModelStrategy : public Strategy {
 
   std::vector<Point> Propose(size_t count) override;
   void Observe(const std::vector<Observation>& observations) override;
+  std::optional<double> ExpectedGain() const override { return expected_gain_; }
 
  private:
   struct Known {
@@ -48,7 +49,8 @@ class ModelStrategy : public Strategy {
   bool stale_ = true;        // observed something since the last refit
   std::vector<Known> best_;  // best first, as many as breed
   PointSet in_flight_;
-  Rows met_;  // base features of all proposed or observed: distances of the start
+  std::optional<double> expected_gain_;  // expected improvement of the last first pick; targets are logs, so it is a fraction
+  Rows met_;                             // base features of all proposed or observed: distances of the start
 };
 
 }  // namespace lathe

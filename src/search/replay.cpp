@@ -13,6 +13,21 @@ namespace {
 
 constexpr double kFractions[] = {0.9, 0.95, 0.99};
 
+// Keeps every measurement in memory.
+class Notes : public Journal {
+ public:
+  Status BeginRun(const RunInfo&) override { return {}; }
+  Status Record(const std::string&, const std::vector<Measurement>& measurements) override {
+    rows.insert(rows.end(), measurements.begin(), measurements.end());
+    return {};
+  }
+  Result<std::vector<Measurement>> History(const Workload&, const std::string&, const std::string&, const Target&) override {
+    return std::vector<Measurement>{};
+  }
+  Status EndRun(const std::string&, const std::string&) override { return {}; }
+  std::vector<Measurement> rows;
+};
+
 // Keeps the best time after each trial, and nothing else.
 class Trace : public Journal {
  public:
@@ -75,6 +90,58 @@ double Score(const std::vector<double>& mean_best, const RecordedSpace& space) {
   return trials > 0 ? sum / static_cast<double>(trials) : 0;
 }
 
+TuneTask TaskOf(const RecordedSpace& space, Space opened) {
+  TuneTask task;
+  task.workload.operator_name = "recorded";
+  task.workload.attributes = {{"space", Value(space.id())}};
+  task.label = space.id();
+  task.templates.resize(1);
+  task.templates[0].name = space.id();
+  task.templates[0].space = std::make_unique<Space>(std::move(opened));
+  return task;
+}
+
+// The settings that every search against a record has.
+TuneOptions Settings(const ReplayOptions& options, uint64_t seed, size_t trials) {
+  TuneOptions tune;
+  tune.search.strategy = options.strategy;
+  tune.search.strategy_options = options.strategy_options;
+  tune.search.seed = seed;
+  tune.search.trials = trials;
+  tune.search.finalists = 0;          // recorded means carry no noise to be told apart
+  tune.search.untuned_first = false;  // what is judged is the strategy
+  tune.batch = options.batch;
+  tune.in_flight = options.in_flight;
+  return tune;
+}
+
+// A lender's whole record, or what a cold search there would have left in a log.
+Result<BorrowedSource> SourceOf(const RecordedSpace& lender, const ReplayOptions& options) {
+  BorrowedSource source;
+  source.label = lender.id();
+  if (options.lent_trials > 0) {
+    Result<Space> opened = Space::Create(lender.definition());
+    if (!opened) return opened.error();
+    std::vector<TuneTask> tasks;
+    tasks.push_back(TaskOf(lender, *std::move(opened)));
+    RecordedMeasurer measurer(lender, options.in_flight);
+    Notes notes;
+    constexpr uint64_t kSeed = 1000;  // none of those the search itself is judged by
+    Result<TuneReport> report = Tune(tasks, measurer, notes, Settings(options, kSeed, options.lent_trials));
+    if (!report) return report.error();
+    for (const Measurement& row : notes.rows)
+      source.rows.push_back({row.candidate.config, row.status == MeasureStatus::kOk, Seconds(row), {}});
+    return source;
+  }
+  lender.space().ForEach([&](const Point& point) {
+    if (const RecordedResult* result = lender.Find(point)) {
+      source.rows.push_back({lender.space().ConfigAt(point), result->status == MeasureStatus::kOk, result->seconds, {}});
+    }
+    return true;
+  });
+  return source;
+}
+
 }  // namespace
 
 std::vector<double> RandomBaseline(const std::vector<double>& sorted, size_t total, size_t most) {
@@ -106,16 +173,21 @@ Result<ReplayFigures> Replay(const RecordedSpace& space, const ReplayOptions& op
   const double optimum = space.optimum_seconds();
 
   // Opened once for all seeds.
-  std::vector<TuneTask> tasks(1);
-  tasks[0].workload.operator_name = "recorded";
-  tasks[0].workload.attributes = {{"space", Value(space.id())}};
-  tasks[0].label = space.id();
-  tasks[0].templates.resize(1);
-  tasks[0].templates[0].name = space.id();
   Result<Space> opened = Space::Create(space.definition());
   if (!opened) return opened.error().In("replay " + space.id());
-  tasks[0].templates[0].space = std::make_unique<Space>(std::move(*opened));
-
+  std::vector<TuneTask> tasks;
+  tasks.push_back(TaskOf(space, *std::move(opened)));
+  if (!options.lenders.empty()) {
+    std::vector<BorrowedSource> sources;
+    for (const RecordedSpace* lender : options.lenders) {
+      Result<BorrowedSource> source = SourceOf(*lender, options);
+      if (!source) return source.error();
+      sources.push_back(*std::move(source));
+    }
+    Result<TransferPrior> prior = TransferPrior::Learn(*tasks[0].templates[0].space, nullptr, sources, 1);
+    if (!prior) return prior.error();
+    tasks[0].templates[0].prior = std::make_shared<const TransferPrior>(*std::move(prior));
+  }
   ReplayFigures figures;
   figures.id = space.id();
   std::vector<std::vector<double>> fractions;  // [seed][trial]
@@ -123,16 +195,7 @@ Result<ReplayFigures> Replay(const RecordedSpace& space, const ReplayOptions& op
   for (size_t seed = 0; seed < options.seeds; ++seed) {
     RecordedMeasurer measurer(space, options.in_flight);
     Trace trace;
-    TuneOptions tune;
-    tune.search.strategy = options.strategy;
-    tune.search.strategy_options = options.strategy_options;
-    tune.search.seed = options.first_seed + seed;
-    tune.search.trials = most;
-    tune.search.finalists = 0;          // recorded means carry no noise to be told apart
-    tune.search.untuned_first = false;  // what is judged is the strategy
-    tune.batch = options.batch;
-    tune.in_flight = options.in_flight;
-    Result<TuneReport> report = Tune(tasks, measurer, trace, tune);
+    Result<TuneReport> report = Tune(tasks, measurer, trace, Settings(options, options.first_seed + seed, most));
     if (!report) return report.error();
     figures.strategy_s += (report->overhead.propose + report->overhead.observe) / static_cast<double>(options.seeds);
     const std::vector<double> best = trace.Best(most);

@@ -26,7 +26,9 @@ struct ReplayOptions {
   std::vector<size_t> budgets = {25, 50, 100, 200, 400};
   size_t seeds = 30;
   uint64_t first_seed = 1;
-  size_t batch = 0, in_flight = 4;  // as TuneOptions
+  size_t batch = 0, in_flight = 4;                 // as TuneOptions
+  std::vector<const RecordedSpace*> lenders = {};  // of the same kernel on other devices: lent to the search, see transfer_prior.h
+  size_t lent_trials = 0;  // of each lender only what a cold search of so many trials found there; 0: all of its record
 };
 
 struct ReplayFigures {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ class Strategy {
   virtual std::vector<Point> Propose(size_t count) = 0;
   // In any order, in any grouping; may include points it never proposed (a resumed run, a transfer).
   virtual void Observe(const std::vector<Observation>& observations) = 0;
+  // By how much the next proposal is expected to shorten the best objective, as a fraction of it; nullopt from a strategy that cannot tell.
+  virtual std::optional<double> ExpectedGain() const { return std::nullopt; }
 };
 
 using StrategyOptions = std::map<std::string, std::string>;

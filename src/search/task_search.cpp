@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/hash.h"
+#include "search/warm_strategy.h"
 
 namespace lathe {
 namespace {
@@ -18,24 +19,43 @@ uint64_t SeedOf(uint64_t seed, const TuneTask& task, const TaskTemplate& kernel)
 
 }  // namespace
 
+StrategyContext TaskSearch::ContextOf(size_t arm) const {
+  const TaskTemplate& kernel = *arms_[arm].kernel;
+  StrategyContext context;
+  context.space = kernel.space.get();
+  context.features = kernel.features;
+  context.seed = SeedOf(options_.seed, *task_, kernel);
+  context.budget = options_.trials;
+  context.options = options_.strategy_options;
+  return context;
+}
+
 Result<TaskSearch> TaskSearch::Start(const TuneTask& task, const SearchOptions& options) {
   TaskSearch search(task, options);
   for (const TaskTemplate& kernel : task.templates) {
-    StrategyContext context;
-    context.space = kernel.space.get();
-    context.features = kernel.features;
-    context.seed = SeedOf(options.seed, task, kernel);
-    context.budget = options.trials;
-    context.options = options.strategy_options;
-    Result<std::unique_ptr<Strategy>> strategy = MakeStrategy(options.strategy, context);
+    search.arms_.emplace_back();
+    search.arms_.back().kernel = &kernel;
+    Result<std::unique_ptr<Strategy>> strategy = MakeStrategy(options.strategy, search.ContextOf(search.arms_.size() - 1));
     if (!strategy) return strategy.error().In("tune " + task.label);
-    Arm arm;
-    arm.kernel = &kernel;
-    arm.strategy = std::move(*strategy);
-    search.arms_.push_back(std::move(arm));
+    search.arms_.back().strategy = std::move(*strategy);
+    if (kernel.prior) search.Lend(search.arms_.size() - 1, *kernel.prior);
   }
   if (!task.templates.empty()) search.first_ = task.templates[0].space->First();
   return search;
+}
+
+void TaskSearch::Lend(size_t arm, TransferPrior prior) {
+  if (!options_.warm || prior.empty()) return;
+  Result<std::unique_ptr<WarmStrategy>> warm = WarmStrategy::Make(options_.strategy, ContextOf(arm), std::move(prior));
+  if (!warm) return;  // the same strategy was made before
+  arms_[arm].warm = warm->get();
+  arms_[arm].strategy = *std::move(warm);
+  if (!arms_[arm].observations.empty()) arms_[arm].strategy->Observe(arms_[arm].observations);
+}
+
+void TaskSearch::Tell(size_t arm, std::vector<Observation> observations) {
+  arms_[arm].strategy->Observe(observations);
+  std::move(observations.begin(), observations.end(), std::back_inserter(arms_[arm].observations));
 }
 
 void TaskSearch::Store(size_t arm, const Point& point, const Measurement& measurement) {
@@ -43,6 +63,8 @@ void TaskSearch::Store(size_t arm, const Point& point, const Measurement& measur
   if (measurement.status == MeasureStatus::kOk) record.objective = options_.objective(measurement);
   arms_[arm].records[point] = records_.size();
   split_.Report(arm, record.objective);
+  const double before = best_log_.empty() ? std::numeric_limits<double>::infinity() : best_log_.back();
+  best_log_.push_back(record.objective > 0 ? std::min(before, std::log(record.objective)) : before);
   records_.push_back(std::move(record));
 }
 
@@ -74,7 +96,7 @@ void TaskSearch::Resume(size_t arm, const std::vector<Measurement>& measurements
     const double objective = records_.back().objective;
     observations.push_back({point, std::isfinite(objective), objective, measurement.build_facts});
   }
-  if (!observations.empty()) arms_[arm].strategy->Observe(observations);
+  if (!observations.empty()) Tell(arm, std::move(observations));
 }
 
 std::vector<Trial> TaskSearch::Next(size_t count) {
@@ -86,12 +108,12 @@ std::vector<Trial> TaskSearch::Next(size_t count) {
     ++in_flight_;
     trials.push_back({arm, point, false});
   };
-  if (options_.untuned_first && !first_given_ && !search_ended_ && count > 0 && given_out_ < options_.trials) {
+  if (options_.untuned_first && !first_given_ && !search_ended_ && count > 0 && given_out_ < limit()) {
     first_given_ = true;
     if (first_ && !arms_[0].records.contains(*first_)) give(0, *first_);
   }
   while (!search_ended_ && trials.size() < count) {
-    if (given_out_ >= options_.trials) {
+    if (given_out_ >= limit()) {
       search_ended_ = true;
       break;
     }
@@ -100,7 +122,7 @@ std::vector<Trial> TaskSearch::Next(size_t count) {
       EndSearch("exhausted");
       break;
     }
-    const std::vector<Point> points = arms_[*arm].strategy->Propose(std::min(count - trials.size(), options_.trials - given_out_));
+    const std::vector<Point> points = arms_[*arm].strategy->Propose(std::min(count - trials.size(), limit() - given_out_));
     if (points.empty()) split_.Exhaust(*arm);
     for (const Point& point : points) {
       if (!arms_[*arm].records.contains(point)) give(*arm, point);  // the first config is ours, not the strategy's
@@ -119,20 +141,26 @@ void TaskSearch::Take(const Trial& trial, const Measurement& measurement) {
   --in_flight_;
   if (trial.finalist) {
     // A failure now says that the candidate is not reliable: it cannot win.
-    Record& record = records_[arms_[trial.arm].records[trial.point]];
+    const size_t index = arms_[trial.arm].records[trial.point];
+    const auto place = static_cast<size_t>(std::find(finalists_.begin(), finalists_.end(), index) - finalists_.begin());
+    Record& record = records_[index];
     if (measurement.status == MeasureStatus::kOk) {
       record.samples.insert(record.samples.end(), measurement.seconds.begin(), measurement.seconds.end());
       Measurement pooled = measurement;
       pooled.seconds = record.samples;
       if (std::isfinite(record.objective)) record.objective = options_.objective(pooled);
+      race_->Add(place, measurement.seconds);
     } else {
+      race_->Fail(place);
       record.status = measurement.status;
       record.objective = std::numeric_limits<double>::infinity();
     }
   } else {
     Store(trial.arm, trial.point, measurement);
     const double objective = records_.back().objective;
-    arms_[trial.arm].strategy->Observe({{trial.point, std::isfinite(objective), objective, measurement.build_facts}});
+    measured_seconds_ += measurement.build_seconds + measurement.run_seconds;
+    ++trials_measured_;
+    Tell(trial.arm, {{trial.point, std::isfinite(objective), objective, measurement.build_facts}});
   }
   StartFinalsWhenSettled();
 }
@@ -149,48 +177,95 @@ void TaskSearch::EndSearch(const std::string& why) {
   StartFinalsWhenSettled();
 }
 
+double TaskSearch::Statistic(const std::vector<double>& samples) const {
+  Measurement measurement;
+  measurement.seconds = samples;
+  return options_.objective(measurement);
+}
+
 std::vector<size_t> TaskSearch::Finalists() const {
-  std::vector<size_t> order;
+  if (options_.finalists == 0) return {};
+  std::vector<std::vector<double>> samples(records_.size());
   for (size_t i = 0; i < records_.size(); ++i) {
-    if (std::isfinite(records_[i].objective)) order.push_back(i);
+    if (std::isfinite(records_[i].objective)) samples[i] = records_[i].samples;
   }
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return records_[a].objective < records_[b].objective; });
-  size_t kept = 0;
-  while (kept < order.size() && kept < options_.finalists &&
-         records_[order[kept]].objective <= records_[order[0]].objective * (1 + options_.within_noise)) {
-    ++kept;
-  }
-  order.resize(kept);
+  std::vector<size_t> entries =
+      RaceEntries(samples, options_.within_noise, options_.finalists, [this](const std::vector<double>& of) { return Statistic(of); });
   // The untuned config runs with them, so that what tuning gained is measured side by side.
-  if (kept > 1 && first_) {
+  if (entries.size() > 1 && first_) {
     const auto found = arms_[0].records.find(*first_);
     const bool known = found != arms_[0].records.end() && found->second != kInFlight && std::isfinite(records_[found->second].objective);
-    if (known && std::find(order.begin(), order.end(), found->second) == order.end()) order.push_back(found->second);
+    if (known && std::find(entries.begin(), entries.end(), found->second) == entries.end()) entries.push_back(found->second);
   }
-  return order;
+  return entries;
 }
 
 size_t TaskSearch::finals_left() const {
   if (stage_ == Stage::kDone) return 0;
   if (stage_ == Stage::kFinals) return finals_.size();
   const size_t finalists = Finalists().size();
-  return finalists > 1 ? finalists * options_.final_rounds : 0;
+  return finalists > 1 ? finalists * std::min<size_t>(2, options_.final_rounds) : 0;
+}
+
+void TaskSearch::NextFinalRound() {
+  for (const size_t place : race_->NextRound())
+    finals_.push_back({records_[finalists_[place]].arm, records_[finalists_[place]].point, true});
+  std::reverse(finals_.begin(), finals_.end());
 }
 
 void TaskSearch::StartFinalsWhenSettled() {
-  if (!search_ended_ || in_flight_ > 0) return;
-  if (stage_ == Stage::kFinals && finals_.empty()) stage_ = Stage::kDone;
-  if (stage_ != Stage::kSearching) return;
-  stage_ = Stage::kFinals;
-  finalists_ = Finalists();
-  // Alone in front of the rest, or nothing new since the last run's finals: no one to be compared with.
-  if (finalists_.size() > 1 && given_out_ > from_history_) {
-    for (size_t round = 0; round < options_.final_rounds; ++round) {
-      for (size_t index : finalists_) finals_.push_back({records_[index].arm, records_[index].point, true});
+  if (!search_ended_ || in_flight_ > 0 || stage_ == Stage::kDone) return;
+  if (stage_ == Stage::kSearching) {
+    stage_ = Stage::kFinals;
+    finalists_ = Finalists();
+    // Alone in front of the rest, or nothing new since the last run's finals: no one to be compared with.
+    if (finalists_.size() > 1 && given_out_ > from_history_ && options_.final_rounds > 0) {
+      RaceOptions options;
+      options.tie = options_.tie;
+      options.most_rounds = options_.final_rounds;
+      options.statistic = [objective = options_.objective](const std::vector<double>& samples) {
+        Measurement measurement;
+        measurement.seconds = samples;
+        return objective(measurement);
+      };
+      race_.emplace(finalists_.size(), options);
     }
-    std::reverse(finals_.begin(), finals_.end());
   }
+  if (race_ && finals_.empty()) NextFinalRound();
   if (finals_.empty()) stage_ = Stage::kDone;
+}
+
+double TaskSearch::ExpectedGain() const {
+  if (best_log_.empty() || !std::isfinite(best_log_.back())) return std::numeric_limits<double>::infinity();
+  std::optional<double> said;
+  for (const Arm& arm : arms_) {
+    if (const std::optional<double> own = arm.strategy->ExpectedGain()) said = std::max(said.value_or(0), *own);
+  }
+  // The course: what the later half of the trials brought, a trial; improvements come ever more rarely, so the next half of as many trials
+  // will bring about half of it.
+  const size_t trials = best_log_.size();
+  const double half_way = best_log_[trials / 2];
+  const double course =
+      std::isfinite(half_way) ? 0.5 * (half_way - best_log_.back()) / static_cast<double>(std::max<size_t>(1, trials / 2)) : 0;
+  // Luck: the next of n exchangeable trials is the best so far with probability 1/(n + 1), and then leads by about as much as the best one
+  // now leads.
+  double second = std::numeric_limits<double>::infinity(), first = second;
+  for (const Record& record : records_) {
+    if (record.objective < first) {
+      second = first;
+      first = record.objective;
+    } else {
+      second = std::min(second, record.objective);
+    }
+  }
+  const double lead = std::isfinite(second) ? std::min(0.1, std::log(second / first)) : 0.1;
+  const double luck = lead / static_cast<double>(trials + 1);
+  const double seen = std::max(course, luck);
+  return said ? 0.5 * (*said + seen) : seen;
+}
+
+double TaskSearch::seconds_per_trial() const {
+  return trials_measured_ > 0 && measured_seconds_ > 0 ? measured_seconds_ / static_cast<double>(trials_measured_) : 1;
 }
 
 double TaskSearch::best() const {
@@ -210,7 +285,18 @@ Candidate TaskSearch::CandidateOf(const Trial& trial) const {
   return {task_->workload, kernel.name, kernel.hash, kernel.space->ConfigAt(trial.point)};
 }
 
-bool TaskSearch::Precedes(const Record& a, const Record& b) const { return a.arm != b.arm ? a.arm < b.arm : a.point < b.point; }
+size_t TaskSearch::Departures(const Record& record) const {
+  const std::optional<Point> first = arms_[record.arm].kernel->space->First();
+  size_t departures = 0;
+  for (size_t p = 0; first && p < record.point.size(); ++p) departures += record.point[p] != (*first)[p] ? 1 : 0;
+  return departures;
+}
+
+bool TaskSearch::Simpler(const Record& a, const Record& b) const {
+  if (a.arm != b.arm) return a.arm < b.arm;
+  const size_t of_a = Departures(a), of_b = Departures(b);
+  return of_a != of_b ? of_a < of_b : a.point < b.point;
+}
 
 TaskReport TaskSearch::Report() const {
   TaskReport report;
@@ -228,27 +314,27 @@ TaskReport TaskSearch::Report() const {
     if (record.status != MeasureStatus::kOk) ++report.failures[ToString(record.status)];
   }
   if (std::isfinite(untuned())) report.untuned = tuned(records_[arms_[0].records.at(*first_)]);
-  // After finals only a finalist may win: a lucky single measurement of another says less.
-  const Record* fastest = nullptr;
-  for (size_t index : finalists_) {
-    const Record& record = records_[index];
-    if (std::isfinite(record.objective) && (fastest == nullptr || record.objective < fastest->objective)) fastest = &record;
+  for (const Arm& arm : arms_) {
+    if (arm.warm != nullptr) report.borrowed.push_back(arm.warm->Report());
   }
-  if (fastest == nullptr) {  // no finals were held, or every finalist failed in them
+  const Record* winner = nullptr;
+  const FinalRace::Verdict verdict = race_ ? race_->Result() : FinalRace::Verdict{};
+  if (verdict.any) {
+    // After finals only a finalist may win: a lucky single measurement of another says less.
+    size_t place = verdict.fastest;
+    for (const size_t tied : verdict.tied) {
+      if (Simpler(records_[finalists_[tied]], records_[finalists_[place]])) place = tied;
+    }
+    winner = &records_[finalists_[place]];
+    report.ties = verdict.tied.size() - 1;
+    report.confidence = race_->Confidence(place);
+    report.margin = verdict.margin;
+  } else {  // no finals were held, or every finalist failed in them
     for (const Record& record : records_) {
-      if (std::isfinite(record.objective) && (fastest == nullptr || record.objective < fastest->objective)) fastest = &record;
+      if (std::isfinite(record.objective) && (winner == nullptr || record.objective < winner->objective)) winner = &record;
     }
   }
-  if (fastest == nullptr) return report;
-  const Record* winner = fastest;
-  size_t equals = 0;
-  for (size_t index : finalists_) {
-    const Record& record = records_[index];
-    if (record.objective > fastest->objective * (1 + options_.tie)) continue;
-    ++equals;
-    if (Precedes(record, *winner)) winner = &record;
-  }
-  report.ties = equals > 0 ? equals - 1 : 0;
+  if (winner == nullptr) return report;
   report.best = tuned(*winner);
   return report;
 }

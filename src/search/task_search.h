@@ -2,8 +2,8 @@
 // journal, no clock.
 //
 // Stages: searching (the first valid config first, then what the strategies propose, until the budget is spent or the spaces are
-// exhausted), then the finals (the few best within noise, measured again in turn, so that a slow minute of the machine hits all of them
-// alike), then done.
+// exhausted), then the finals (a race of the few that may be the best, measured again in turn, so that a slow minute of the machine hits
+// all of them alike; see final_race.h), then done.
 #pragma once
 
 #include <functional>
@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "core/measurement.h"
+#include "search/final_race.h"
 #include "search/point_set.h"
 #include "search/strategy.h"
+#include "search/transfer_prior.h"
 #include "search/trial_split.h"
 #include "search/tune_report.h"
 #include "search/tune_task.h"
@@ -25,11 +27,13 @@ struct SearchOptions {
   StrategyOptions strategy_options;
   uint64_t seed = 1;
   size_t trials = 200;
-  size_t finalists = 4;        // at most so many are measured again; 0 or 1: the best single measurement wins
-  size_t final_rounds = 2;     // how often each
-  double within_noise = 0.05;  // who is this close to the best may be the best
+  size_t most_trials = 0;      // where trials are shared out between tasks, a task may get so many; 0: trials
+  bool warm = true;            // start from what was lent, see TaskSearch::Lend
+  size_t finalists = 8;        // at most so many are measured again; 0 or 1: the best single measurement wins
+  size_t final_rounds = 4;     // how often each at most; who is clearly slower drops out after two
+  double within_noise = 0.03;  // who is this close to the best may be the best, whatever its few samples say
   bool untuned_first = true;   // measure the first valid config before anything else, to say what tuning gained
-  double tie = 0.005;          // who is this close after the finals cannot be told apart; the earlier point of the space wins
+  double tie = 0.005;          // who is this close to the fastest after the finals ties with it; the simpler config wins
   std::function<double(const Measurement&)> objective = Seconds;  // lower is better
 };
 
@@ -39,6 +43,8 @@ struct Trial {
   bool finalist = false;
 };
 
+class WarmStrategy;
+
 class TaskSearch {
  public:
   // `task` outlives the search.
@@ -47,6 +53,10 @@ class TaskSearch {
   const TuneTask& task() const { return *task_; }
   // What is known already: counts as trials, is never measured again. `measurements` of the arm's template; call before the first Next().
   void Resume(size_t arm, const std::vector<Measurement>& measurements);
+
+  // What was learned elsewhere, to start the arm's strategy with; at any time, best before the first Next(). An empty prior changes
+  // nothing.
+  void Lend(size_t arm, TransferPrior prior);
 
   // What to measure next, at most `count`; each will be answered by Take() or Drop(). May be empty while trials are in flight.
   std::vector<Trial> Next(size_t count);
@@ -59,11 +69,16 @@ class TaskSearch {
 
   bool searching() const { return stage_ == Stage::kSearching; }
   bool done() const { return stage_ == Stage::kDone; }
+  size_t in_flight() const { return in_flight_; }
   size_t given_out() const { return given_out_; }  // trials, history included; what the budget counts
   size_t budget() const { return options_.trials; }
-  size_t finals_left() const;  // final measurements still to submit, were the search to end now
-  double best() const;         // infinity when nothing worked yet
-  double untuned() const;      // likewise
+  // By how much the next trial is expected to shorten the best time, as a fraction of it: what the strategy says, or what the course of the
+  // search so far suggests. Infinity until something worked.
+  double ExpectedGain() const;
+  double seconds_per_trial() const;  // build and device, on average; 1 until something was measured
+  size_t finals_left() const;        // final measurements still to submit, were the search to end now
+  double best() const;               // infinity when nothing worked yet
+  double untuned() const;            // likewise
   Candidate CandidateOf(const Trial& trial) const;
   TaskReport Report() const;
 
@@ -79,14 +94,22 @@ class TaskSearch {
   struct Arm {
     const TaskTemplate* kernel = nullptr;
     std::unique_ptr<Strategy> strategy;
-    PointMap<size_t> records;  // point -> place in records_; kInFlight while it is being measured
+    WarmStrategy* warm = nullptr;           // the strategy, when it was lent something
+    std::vector<Observation> observations;  // what the strategy knows, for one that takes its place
+    PointMap<size_t> records;               // point -> place in records_; kInFlight while it is being measured
   };
   TaskSearch(const TuneTask& task, const SearchOptions& options)
       : task_(&task), options_(options), split_(task.templates.size(), options.trials) {}
   void Store(size_t arm, const Point& point, const Measurement& measurement);
+  StrategyContext ContextOf(size_t arm) const;
+  void Tell(size_t arm, std::vector<Observation> observations);
   void StartFinalsWhenSettled();
-  std::vector<size_t> Finalists() const;  // places in records_, best first
-  bool Precedes(const Record& a, const Record& b) const;
+  void NextFinalRound();
+  size_t limit() const { return std::max(options_.trials, options_.most_trials); }
+  double Statistic(const std::vector<double>& samples) const;
+  std::vector<size_t> Finalists() const;          // places in records_, best first
+  size_t Departures(const Record& record) const;  // parameters that differ from the first valid config of its template
+  bool Simpler(const Record& a, const Record& b) const;
 
   const TuneTask* task_;
   SearchOptions options_;
@@ -100,6 +123,10 @@ class TaskSearch {
   size_t given_out_ = 0, from_history_ = 0, in_flight_ = 0;
   std::vector<Trial> finals_;  // still to give out, in reverse
   std::vector<size_t> finalists_;
+  std::optional<FinalRace> race_;  // over finalists_; none without finals
+  std::vector<double> best_log_;   // log of the best objective after each trial
+  double measured_seconds_ = 0;    // build and device, of trials_measured_
+  size_t trials_measured_ = 0;     // in this run
 };
 
 }  // namespace lathe

@@ -12,6 +12,15 @@ nlohmann::json TunedJson(const std::optional<TunedConfig>& tuned) {
           {"samples", tuned->samples.size()}};
 }
 
+nlohmann::json BorrowingJson(const Borrowing& borrowing) {
+  nlohmann::json sources = nlohmann::json::array();
+  for (const Borrowing::Source& source : borrowing.sources)
+    sources.push_back({{"from", source.label}, {"measurements", source.measurements}, {"agreement", source.agreement}});
+  return {{"measurements", borrowing.measurements}, {"sources", sources},
+          {"proposed", borrowing.proposed},         {"agreement", borrowing.agreement},
+          {"compared", borrowing.compared},         {"verdict", borrowing.verdict}};
+}
+
 double Share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
 }  // namespace
@@ -33,6 +42,10 @@ nlohmann::json ToJson(const TaskReport& report) {
   json["from_history"] = report.from_history;
   json["failures"] = report.failures;
   json["ties"] = report.ties;
+  json["confidence"] = report.confidence ? nlohmann::json(*report.confidence) : nlohmann::json(nullptr);
+  json["margin"] = report.margin;
+  json["borrowed"] = nlohmann::json::array();
+  for (const Borrowing& borrowing : report.borrowed) json["borrowed"].push_back(BorrowingJson(borrowing));
   json["ended"] = report.ended;
   json["seconds"] = report.seconds;
   return json;
@@ -51,9 +64,11 @@ nlohmann::json ToJson(const TuneReport& report) {
           {"device_busy_share", Share(report.device_seconds, report.seconds)},
           {"measurements", report.measurements},
           {"lost", report.lost},
+          {"gain_per_minute", report.gain_per_minute ? nlohmann::json(*report.gain_per_minute) : nlohmann::json(nullptr)},
           {"overhead",
            {{"propose_s", overhead.propose},
             {"observe_s", overhead.observe},
+            {"borrow_s", overhead.borrow},
             {"journal_s", overhead.journal},
             {"submit_s", overhead.submit},
             {"progress_s", overhead.progress},

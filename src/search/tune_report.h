@@ -9,6 +9,7 @@
 
 #include "core/candidate.h"
 #include "core/measurement.h"
+#include "search/borrowed_source.h"
 
 namespace lathe {
 
@@ -28,9 +29,12 @@ struct TaskReport {
   size_t trials = 0;                   // distinct candidates, those of the history included
   size_t from_history = 0;
   std::map<std::string, size_t> failures;  // by status
-  size_t ties = 0;                         // other finalists that cannot be told from the winner
-  std::string ended;                       // "budget", "exhausted", "time", "stopped"
-  double seconds = 0;                      // from its first submission to its last measurement, other tasks interleaved
+  size_t ties = 0;                         // other finalists as fast as the fastest but for 0.5 %; the simplest of them won
+  std::optional<double> confidence;  // probability, at least, that the winner is within 1 % of the best finalist; absent without finals
+  double margin = 0;                 // 95 % half width of the winner's time, as a fraction; 0 without finals
+  std::vector<Borrowing> borrowed;   // what the search was lent, a template each
+  std::string ended;                 // "budget", "exhausted", "time", "gain", "stopped"
+  double seconds = 0;                // from its first submission to its last measurement, other tasks interleaved
 
   // Times the untuned one; nullopt unless both are known.
   std::optional<double> SpeedUp() const;
@@ -38,8 +42,8 @@ struct TaskReport {
 
 // Where the driver's own thread spent its time, in seconds. Waiting is the only part in which nothing of ours runs.
 struct TuneOverhead {
-  double propose = 0, observe = 0, journal = 0, submit = 0, progress = 0, waiting = 0;
-  double Own() const { return propose + observe + journal + submit + progress; }
+  double propose = 0, observe = 0, borrow = 0, journal = 0, submit = 0, progress = 0, waiting = 0;
+  double Own() const { return propose + observe + borrow + journal + submit + progress; }
 };
 
 struct TuneReport {
@@ -51,6 +55,9 @@ struct TuneReport {
   size_t measurements = 0;    // made in this run, finals included
   size_t lost = 0;            // answered board_lost and submitted again
   TuneOverhead overhead;
+  // What a further minute was expected to shorten the tasks' total by, as a fraction of it, when the search ended; absent for a resumed run
+  // that had nothing to do.
+  std::optional<double> gain_per_minute;
 };
 
 nlohmann::json ToJson(const TaskReport& report);

@@ -3,6 +3,28 @@
 #include <fmt/format.h>
 
 namespace lathe {
+namespace {
+
+// Operator and template live in the library, which outlives tasks.
+auto FeaturesElsewhere(const Operator& op, const KernelTemplate& kernel) {
+  return [&op, &kernel](const Workload& workload, const Target& target,
+                        const std::vector<Config>& configs) -> Result<std::vector<std::vector<double>>> {
+    Result<Workload> normalised = op.Normalise(workload);
+    if (!normalised) return normalised.error();
+    Result<Space> space = kernel.SpaceFor(op, *normalised, target);
+    if (!space) return space.error();
+    Result<FeatureFunction> features = kernel.FeaturesFor(op, *normalised, target, *space);
+    if (!features) return features.error();
+    std::vector<std::vector<double>> all;
+    for (const Config& config : configs) {
+      const Result<Point> point = space->PointOf(config);
+      all.push_back(point ? (*features)(*point) : std::vector<double>{});  // an older version had other values
+    }
+    return all;
+  };
+}
+
+}  // namespace
 
 Result<TuneTask> MakeTuneTask(const TemplateLibrary& library, const Workload& workload, const Target& target) {
   const std::string doing = fmt::format("prepare tuning of '{}' on {}", workload.Key(), target.Key());
@@ -35,6 +57,7 @@ Result<TuneTask> MakeTuneTask(const TemplateLibrary& library, const Workload& wo
       Result<FeatureFunction> features = kernel->FeaturesFor(**op, task.workload, target, *one.space);
       if (!features) return features.error().In(doing);
       one.features = std::move(*features);
+      one.features_elsewhere = FeaturesElsewhere(**op, *kernel);
     }
     task.templates.push_back(std::move(one));
   }

@@ -1,6 +1,7 @@
 // TuneTask: one workload to be tuned, with the templates that compute it and the space of each.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "core/target.h"
 #include "core/workload.h"
 #include "costmodel/feature_function.h"
+#include "search/transfer_prior.h"
 #include "space/space.h"
 #include "space/template_library.h"
 
@@ -18,6 +20,11 @@ struct TaskTemplate {
   std::string name, hash;
   std::unique_ptr<Space> space;  // never null; its address is stable, strategies hold on to it
   FeatureFunction features;      // may be empty
+  // The manifest's features of this template's configs for another workload or target; empty, or answering with an error, where nobody can
+  // tell.
+  std::function<Result<std::vector<std::vector<double>>>(const Workload&, const Target&, const std::vector<Config>&)> features_elsewhere =
+      {};
+  std::shared_ptr<const TransferPrior> prior = nullptr;  // what is lent at once; null: the driver asks the journal
 };
 
 struct TuneTask {

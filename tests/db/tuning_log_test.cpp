@@ -246,5 +246,26 @@ TEST(TuningLog, TraceFollowsTheBestSoFar) {
   EXPECT_EQ((*trace)[3].trial, 4);
 }
 
+TEST(TuningLog, ListsForWhomATemplateWasMeasuredUnderAnyCircumstances) {
+  const auto log = OpenLog("");
+  ASSERT_TRUE(log->BeginRun(MakeRun("here")));
+  ASSERT_TRUE(log->BeginRun(MakeRun("there", MakeTarget("gcc 13"))));
+  ASSERT_TRUE(log->Record("here", {MakeMeasurement(1, 1), MakeMeasurement(2, 1), MakeMeasurement(1, 1, 28),
+                                   MakeMeasurement(1, 1, 56, "old"), MakeFailure(9, MeasureStatus::kBoardLost)}));
+  ASSERT_TRUE(log->Record("there", {MakeMeasurement(1, 2)}));
+  const auto relatives = log->Relatives("conv2d", "direct_cpu");
+  ASSERT_TRUE(relatives) << relatives.error().message;
+  ASSERT_EQ(relatives->size(), 4u);
+  std::map<std::string, size_t> counts;
+  for (const Relative& relative : *relatives)
+    counts[relative.workload.Key() + '@' + relative.template_hash + '/' + relative.target.fingerprint.at("compiler")] =
+        relative.measurements;
+  EXPECT_EQ(counts.at(MakeWorkload(56).Key() + "@aaaa/gcc 12"), 2u) << "a lost board is no measurement";
+  EXPECT_EQ(counts.at(MakeWorkload(28).Key() + "@aaaa/gcc 12"), 1u);
+  EXPECT_EQ(counts.at(MakeWorkload(56).Key() + "@old/gcc 12"), 1u);
+  EXPECT_EQ(counts.at(MakeWorkload(56).Key() + "@aaaa/gcc 13"), 1u);
+  EXPECT_TRUE(log->Relatives("conv2d", "other")->empty());
+}
+
 }  // namespace
 }  // namespace lathe

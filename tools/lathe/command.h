@@ -40,6 +40,7 @@ void RegisterLimits(CLI::App& app, CommonOptions& common, Action& chosen);
 void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen);
 void RegisterBuild(CLI::App& app, CommonOptions& common, Action& chosen);
 void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen);
+void RegisterRecord(CLI::App& app, CommonOptions& common, Action& chosen);
 void RegisterReplay(CLI::App& app, CommonOptions& common, Action& chosen);
 void RegisterLog(CLI::App& app, CommonOptions& common, Action& chosen);
 

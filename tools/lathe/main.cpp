@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
   lathe::Action chosen;
   for (const lathe::Register add :
        {lathe::RegisterTasks, lathe::RegisterSpace, lathe::RegisterTune, lathe::RegisterLimits, lathe::RegisterQuery, lathe::RegisterBuild,
-        lathe::RegisterCheck, lathe::RegisterReplay, lathe::RegisterLog})
+        lathe::RegisterCheck, lathe::RegisterRecord, lathe::RegisterReplay, lathe::RegisterLog})
     add(app, common, chosen);
   try {
     app.parse(argc, argv);

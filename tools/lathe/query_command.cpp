@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/lathe/command.h"
+#include "tools/lathe/importance_query.h"
 #include "tools/lathe/machine_limits.h"
 #include "tools/lathe/table.h"
 #include "tools/lathe/winners.h"
@@ -13,7 +14,7 @@ namespace {
 
 struct QueryFlags {
   std::string log = "tuning.db", operator_name, workload, target, template_name, run;
-  bool best = false, failures = false, trace = false, all_versions = false;
+  bool best = false, failures = false, trace = false, importance = false, all_versions = false;
   std::optional<size_t> top;
 };
 
@@ -113,6 +114,7 @@ int RunQuery(const CommonOptions& common, const QueryFlags& flags) {
   if (!log) return Fail(log.error());
   Result<LogFilter> filter = FilterOf(*library, flags);
   if (!filter) return Fail(filter.error());
+  if (flags.importance) return PrintImportance(common, *library, **log, *filter);
   if (flags.failures) {
     Result<std::vector<FailureCount>> failures = (*log)->Failures(*filter);
     return failures ? PrintFailures(common, *failures) : Fail(failures.error());
@@ -136,6 +138,8 @@ void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen) {
   what->add_option("--top", flags->top, "The fastest N of what fits")->check(CLI::PositiveNumber);
   what->add_flag("--failures", flags->failures, "Failures by status, with the latest message of each");
   what->add_flag("--trace", flags->trace, "Trial by trial, with the best so far");
+  what->add_flag("--importance", flags->importance,
+                 "Which parameters decide about the time, alone and in pairs; winners at the edge of their space");
   what->require_option(0, 1);
   command->add_option("--operator", flags->operator_name, "Only this operator");
   command->add_option("--workload", flags->workload, "Only this workload: OPERATOR:attribute=value,…");
@@ -143,7 +147,10 @@ void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--template", flags->template_name, "Only this template");
   command->add_option("--run", flags->run, "Only this run");
   command->add_flag("--all-versions", flags->all_versions, "Count measurements of template versions that have changed since");
-  command->footer("Examples:\n  lathe query --log tuning.db --operator conv2d --best --json\n  lathe query --log tuning.db --failures");
+  command->footer(
+      "Examples:\n  lathe query --log tuning.db --operator conv2d --best --json\n  lathe query --log tuning.db --failures\n  lathe query "
+      "--log tuning.db --operator "
+      "conv2d --importance");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunQuery(common, *flags); }; });
 }
 

@@ -13,8 +13,23 @@ namespace {
 struct ReplayFlags {
   std::vector<std::string> spaces;
   ReplayOptions options;
-  std::vector<std::string> strategy_options;
+  std::vector<std::string> strategy_options, warm;
+  bool leave_one_out = false;
 };
+
+// Records of the same kernel elsewhere: the same parameters, another id.
+std::vector<const RecordedSpace*> LendersOf(const RecordedSpace& space, const std::vector<RecordedSpace>& records) {
+  const auto names = [](const RecordedSpace& of) {
+    std::vector<std::string> list;
+    for (const Parameter& parameter : of.space().parameters()) list.push_back(parameter.name);
+    return list;
+  };
+  std::vector<const RecordedSpace*> lenders;
+  for (const RecordedSpace& record : records) {
+    if (record.id() != space.id() && names(record) == names(space)) lenders.push_back(&record);
+  }
+  return lenders;
+}
 
 std::string OrDash(const std::optional<double>& trials) { return trials ? fmt::format("{:.0f}", *trials) : "-"; }
 
@@ -33,10 +48,17 @@ int RunReplay(const CommonOptions& common, ReplayFlags& flags) {
     if (equals == std::string::npos) return Fail({ErrorCode::kInvalidInput, fmt::format("--option '{}': write name=value", text)});
     flags.options.strategy_options[text.substr(0, equals)] = text.substr(equals + 1);
   }
+  std::vector<RecordedSpace> records;
+  for (const std::string& path : flags.leave_one_out ? flags.spaces : flags.warm) {
+    Result<RecordedSpace> record = RecordedSpace::Load(path);
+    if (!record) return Fail(record.error());
+    records.push_back(*std::move(record));
+  }
   ReplayReport report{flags.options.strategy, flags.options.seeds, {}};
   for (const std::string& path : flags.spaces) {
     Result<RecordedSpace> space = RecordedSpace::Load(path);
     if (!space) return Fail(space.error());
+    flags.options.lenders = LendersOf(*space, records);
     Result<ReplayFigures> figures = Replay(*space, flags.options);
     if (!figures) return Fail(figures.error());
     if (flags.spaces.size() > 1) fmt::print(stderr, "{}: score {:.3f}\n", figures->id, figures->score);
@@ -79,6 +101,12 @@ void RegisterReplay(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--first-seed", flags->options.first_seed, "The seeds are this one and those after it")->capture_default_str();
   command->add_option("--batch", flags->options.batch, "Proposed at a time; 0: half of what is in flight")->capture_default_str();
   command->add_option("--in-flight", flags->options.in_flight, "Measurements under way at a time")->capture_default_str();
+  auto* warm = command->add_option("--warm", flags->warm, "Records of the same kernel on other devices, lent to the search");
+  command->add_flag("--leave-one-out", flags->leave_one_out, "Lend each search the other spaces given that have the same parameters")
+      ->excludes(warm);
+  command
+      ->add_option("--lent-trials", flags->options.lent_trials, "Lend only what a cold search of so many trials found; 0: the whole record")
+      ->capture_default_str();
   command->footer("Example:\n  lathe replay spaces/*.json --strategy model --budgets 25,50,100,200,400 --seeds 30 --json");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunReplay(common, *flags); }; });
 }

@@ -19,7 +19,8 @@ struct TuneFlags {
   std::string input;                   // a model or a file of workloads
   std::vector<std::string> workloads;  // or given here
   std::vector<std::string> shapes, operators;
-  std::string time;
+  std::string time, warm = "auto";
+  double stop_when_gain = 0;  // percent a minute
   SessionOptions session;
 };
 
@@ -47,7 +48,7 @@ Result<std::vector<WeightedWorkload>> Wanted(const TemplateLibrary& library, con
 
 // One row a task: untuned, tuned, how much faster, how near to what the machine can do.
 std::string ResultTable(const TemplateLibrary& library, const TuneReport& report, const MachineLimits& limits) {
-  Table table({"count", "untuned", "tuned", "gain", "of limit", "trials", "failed", "template", "workload"});
+  Table table({"count", "untuned", "tuned", "gain", "of limit", "trials", "failed", "sure", "ties", "template", "workload"});
   for (const TaskReport& task : report.tasks) {
     const Operator& op = **library.FindOperator(task.workload.operator_name);
     const std::optional<ShareOfLimit> share = task.best ? ShareOf(limits, op, task.workload, task.best->objective) : std::nullopt;
@@ -56,9 +57,41 @@ std::string ResultTable(const TemplateLibrary& library, const TuneReport& report
     table.Add({fmt::format("{:.0f}", task.weight), task.untuned ? FormatSeconds(task.untuned->objective) : "-",
                task.best ? FormatSeconds(task.best->objective) : "-", task.SpeedUp() ? fmt::format("{:.2f}x", *task.SpeedUp()) : "-",
                share ? fmt::format("{:.0f}% {}", 100 * share->share, share->limit) : "-", std::to_string(task.trials),
-               std::to_string(failed), task.best ? task.best->template_name : "-", op.Label(task.workload)});
+               std::to_string(failed), task.confidence ? fmt::format("{:.0f}%", 100 * *task.confidence) : "-", std::to_string(task.ties),
+               task.best ? task.best->template_name : "-", op.Label(task.workload)});
   }
   return table.Text();
+}
+
+// What was borrowed, a line for each search that borrowed anything.
+std::string Borrowed(const TemplateLibrary& library, const TuneReport& report) {
+  std::string text;
+  for (const TaskReport& task : report.tasks) {
+    for (const Borrowing& borrowing : task.borrowed) {
+      text += fmt::format("borrowed for {}: {} measurements of {} other {}",
+                          (*library.FindOperator(task.workload.operator_name))->Label(task.workload), borrowing.measurements,
+                          borrowing.sources.size(), borrowing.sources.size() == 1 ? "task" : "tasks");
+      if (borrowing.verdict == "trusted")
+        text += fmt::format("; they foretold the order well (tau {:.2f} over {} trials), {} trials were their proposals\n",
+                            borrowing.agreement, borrowing.compared, borrowing.proposed);
+      else if (borrowing.verdict == "dropped")
+        text +=
+            fmt::format("; dropped, they foretold the order badly (tau {:.2f} over {} trials)\n", borrowing.agreement, borrowing.compared);
+      else
+        text += fmt::format("; {} trials were their proposals, too few to judge them by\n", borrowing.proposed);
+    }
+  }
+  return text;
+}
+
+// Where the driver's own time went.
+std::string OverheadText(const TuneReport& report) {
+  const TuneOverhead& overhead = report.overhead;
+  const double percent = 100 / std::max(report.seconds, 1e-9);
+  return fmt::format(
+      "driver's own work {:.2f}%: proposing {:.2f}, learning {:.2f}, borrowing {:.2f}, log {:.2f}, submitting {:.2f}, display {:.2f}\n",
+      percent * overhead.Own(), percent * overhead.propose, percent * overhead.observe, percent * overhead.borrow,
+      percent * overhead.journal, percent * overhead.submit, percent * overhead.progress);
 }
 
 std::string Totals(const SessionResult& session) {
@@ -74,11 +107,13 @@ std::string Totals(const SessionResult& session) {
     text += fmt::format("all tasks, weighted by count: untuned {}, tuned {}, {:.2f}x\n", FormatSeconds(untuned), FormatSeconds(tuned),
                         untuned / tuned);
   const double wall = std::max(report.seconds, 1e-9);
-  text += fmt::format("{} measurements in {} on {}; ", report.measurements, FormatSpan(report.seconds), session.target.Key());
+  text += fmt::format("{} measurements in {} on {}", report.measurements, FormatSpan(report.seconds), session.target.Key());
   if (const auto& pipeline = session.pipeline)
-    text += fmt::format("device busy {:.0f}%, compilers {:.0f}% of {} builder(s), ", 100 * pipeline->measuring / wall,
+    text += fmt::format("; device busy {:.0f}%, compilers {:.0f}% of {} builder(s)", 100 * pipeline->measuring / wall,
                         100 * pipeline->building / wall / std::max(1, pipeline->builders), std::max(1, pipeline->builders));
-  text += fmt::format("driver's own work {:.2f}%\n", 100 * report.overhead.Own() / wall);
+  text += '\n' + OverheadText(report);
+  if (report.gain_per_minute)
+    text += fmt::format("a further minute was expected to shorten the whole by {:.2g}%\n", 100 * *report.gain_per_minute);
   for (const BoardState& board : session.boards)
     text += fmt::format("board {} ({}): {} measurements, {}{}{}\n", board.board, board.endpoint, board.finished, board.state,
                         board.problem.empty() ? "" : ": ", board.problem);
@@ -112,7 +147,7 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
     json["limits"] = {{"flops_per_second", limits->flops_per_second}, {"bytes_per_second", limits->bytes_per_second}};
     PrintJson(json);
   } else {
-    fmt::print("{}{}", ResultTable(library, session.report, *limits), Totals(session));
+    fmt::print("{}{}", ResultTable(library, session.report, *limits), Totals(session) + Borrowed(library, session.report));
     size_t failed = 0;
     for (const TaskReport& task : session.report.tasks)
       for (const auto& [status, count] : task.failures) failed += count;
@@ -132,6 +167,8 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
     fmt::print(stderr, "lathe: nothing to tune: give a model, a file of workloads, or --workload; `lathe tune --help` has examples\n");
     return kExitUsage;
   }
+  flags.session.warm = flags.warm == "auto";
+  flags.session.stop_when_gain = flags.stop_when_gain / 100;
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
   Result<std::vector<WeightedWorkload>> wanted = Wanted(*library, flags);
@@ -194,13 +231,23 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--shape", flags->shapes, "As for `lathe tasks`");
   command->add_option("--operator", flags->operators, "Only these operators of the model");
   AddBoardOptions(command, flags->session);
-  command->add_option("--trials", flags->session.trials, "Candidates to try for each workload; those already in the log count")
+  command
+      ->add_option("--trials", flags->session.trials,
+                   "Candidates to try for each workload, on average: they go where they promise most; those already in the log count")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   command->add_option("--time", flags->time, "Stop after: 90s, 10m, 1.5h");
   command->add_option("--strategy", flags->session.strategy, "How configs are proposed")
       ->capture_default_str()
       ->check(CLI::IsMember(StrategyNames()));
+  command->add_option("--warm", flags->warm, "auto: borrow from other workloads and devices in the log as far as it proves right; off")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "off"}));
+  command
+      ->add_option("--stop-when-gain", flags->stop_when_gain,
+                   "Stop when a further minute is expected to make the whole less than so many percent faster; 0: never")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--seed", flags->session.seed, "Same seed, same proposals")->capture_default_str();
   command->add_flag("--fresh", flags->session.fresh, "Measure again what the log knows already");
   command->add_flag("--cold-cache", flags->session.cold_cache, "Flush caches before every sample, as between stages of a pipeline");

@@ -88,6 +88,7 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
       continue;
     }
     task->weight = wanted.weight;
+    if (Result<const Operator*> op = library.FindOperator(task->workload.operator_name)) task->label = (*op)->Label(task->workload);
     tasks.push_back(*std::move(task));
   }
   if (tasks.empty())
@@ -104,6 +105,8 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
   tune.search.strategy = options.strategy;
   tune.search.seed = options.seed;
   tune.search.trials = options.trials;
+  tune.search.warm = options.warm;
+  tune.stop_when_gain = options.stop_when_gain;
   tune.max_seconds = options.seconds;
   tune.use_history = !options.fresh;
   tune.stop = &StopRequested();

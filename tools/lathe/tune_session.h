@@ -28,6 +28,8 @@ struct SessionOptions {
   int threads = 1;     // a kernel may use
   bool fresh = false;  // measure again what the log knows already
   bool cold_cache = false;
+  bool warm = true;           // borrow from other workloads, targets and versions in the log
+  double stop_when_gain = 0;  // see TuneOptions
   std::string command;  // for the log
 };
 

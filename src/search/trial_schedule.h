@@ -1,0 +1,43 @@
+// TrialSchedule: divides a run's trials over its tasks by what a second of measuring is expected to bring the whole network.
+//
+// A task's gain per second is: how often the network runs it, times its best time so far, times the fraction by which its next trial is
+// expected to shorten that, over what a trial costs. This is the gradient of Ansor's task scheduler (Zheng et al., 2020) per second instead
+// of per trial. Trials in flight count as if they had been answered without success. Every task gets a floor first: two trials each in
+// turn, so that all have a time; then the rest of the floor one task after the other, the most expensive first, so that later ones can
+// borrow from earlier ones.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+namespace lathe {
+
+struct TaskState {
+  size_t trials = 0;  // given out, those in flight included
+  size_t in_flight = 0;
+  bool open = true;              // may have something to give now
+  double weight = 1;             // how often the network runs it
+  double best = 0;               // seconds; infinity when nothing worked yet
+  double gain = 0;               // expected of the next trial, as a fraction of best; infinity when nothing worked yet
+  double seconds_per_trial = 1;  // > 0
+};
+
+class TrialSchedule {
+ public:
+  TrialSchedule(size_t tasks, size_t trials_each);
+
+  size_t total() const { return tasks_ * trials_each_; }
+  size_t floor() const { return floor_; }          // trials that every task gets, whatever it promises
+  size_t most_each() const { return most_each_; }  // and that none gets more of
+  // Whose turn it is; nullopt when no task is open.
+  std::optional<size_t> Turn(const std::vector<TaskState>& tasks) const;
+  // By which fraction the network's time is expected to shrink in a second of measuring, at best; infinity while a task has no time or is
+  // below its floor.
+  double GainPerSecond(const std::vector<TaskState>& tasks) const;
+
+ private:
+  size_t tasks_, trials_each_, floor_, most_each_;
+};
+
+}  // namespace lathe

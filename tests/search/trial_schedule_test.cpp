@@ -1,0 +1,71 @@
+#include "search/trial_schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace lathe {
+namespace {
+
+constexpr double kUnknown = std::numeric_limits<double>::infinity();
+
+TaskState State(size_t trials, double best, double gain) {
+  TaskState state;
+  state.trials = trials;
+  state.best = best;
+  state.gain = gain;
+  return state;
+}
+
+TEST(TrialSchedule, GivesTwoTrialsToEveryTaskThenEndsOneFloorAfterTheOther) {
+  const TrialSchedule schedule(3, 50);
+  ASSERT_EQ(schedule.floor(), 10u);
+  std::vector<TaskState> tasks(3, State(0, kUnknown, kUnknown));
+  const double best[] = {1, 5, 2};
+  std::vector<size_t> order;
+  for (int i = 0; i < 30; ++i) {
+    const size_t turn = *schedule.Turn(tasks);
+    order.push_back(turn);
+    ++tasks[turn].trials;
+    tasks[turn].best = best[turn];
+    tasks[turn].gain = 0.1;
+  }
+  EXPECT_EQ(std::vector<size_t>(order.begin(), order.begin() + 6), (std::vector<size_t>{0, 1, 2, 0, 1, 2}));
+  EXPECT_EQ(std::vector<size_t>(order.begin() + 6, order.begin() + 14), std::vector<size_t>(8, 1)) << "the most expensive first";
+  for (const TaskState& task : tasks) EXPECT_EQ(task.trials, 10u);
+}
+
+TEST(TrialSchedule, FollowsTheGainPerSecondOfTheWholeNetwork) {
+  const TrialSchedule schedule(2, 50);
+  std::vector<TaskState> tasks = {State(20, 1, 0.01), State(20, 1, 0.02)};
+  EXPECT_EQ(schedule.Turn(tasks), 1u);
+  tasks[0].weight = 3;  // the layer occurs three times
+  EXPECT_EQ(schedule.Turn(tasks), 0u);
+  tasks[0].seconds_per_trial = 2;  // but costs twice as much to measure
+  EXPECT_EQ(schedule.Turn(tasks), 1u);
+  tasks[1].in_flight = 3;  // and the other one's answers are still out
+  EXPECT_EQ(schedule.Turn(tasks), 0u);
+  tasks[0].open = false;
+  EXPECT_EQ(schedule.Turn(tasks), 1u);
+  tasks[1].open = false;
+  EXPECT_EQ(schedule.Turn(tasks), std::nullopt);
+}
+
+TEST(TrialSchedule, KnowsNoGainBeforeEveryTaskHasItsFloor) {
+  const TrialSchedule schedule(2, 50);
+  std::vector<TaskState> tasks = {State(20, 1, 0.01), State(4, 1, 0.01)};
+  EXPECT_TRUE(std::isinf(schedule.GainPerSecond(tasks)));
+  tasks[1].trials = 20;
+  tasks[1].weight = 3;
+  EXPECT_DOUBLE_EQ(schedule.GainPerSecond(tasks), 0.03 / 4);
+}
+
+TEST(TrialSchedule, LeavesATaskAloneItsWholeBudget) {
+  const TrialSchedule schedule(1, 50);
+  EXPECT_EQ(schedule.total(), 50u);
+  EXPECT_EQ(schedule.most_each(), 50u);
+}
+
+}  // namespace
+}  // namespace lathe
