@@ -8,6 +8,7 @@ namespace {
 constexpr size_t kFirst = 9;          // trials before the prior is judged
 constexpr size_t kMostBorrowed = 16;  // proposals of the prior
 constexpr double kTrust = 0.2;        // Kendall's tau to be trusted
+constexpr size_t kOutgrown = 64;      // trials after which the task's own measurements say more than any hint
 constexpr double kDrop = 0.1;         // and to stay so
 
 }  // namespace
@@ -69,7 +70,12 @@ void WarmStrategy::Observe(const std::vector<Observation>& observations) {
 }
 
 void WarmStrategy::Judge() {
-  if (verdict_ == Verdict::kDropped || history_.size() < kFirst) return;
+  if (verdict_ == Verdict::kDropped || outgrown_ || history_.size() < kFirst) return;
+  if (verdict_ == Verdict::kTrusted && history_.size() >= kOutgrown) {
+    outgrown_ = true;
+    ReplaceStrategy(false);
+    return;
+  }
   const double agreement = prior_.Agreement();
   if (agreement < (verdict_ == Verdict::kUndecided ? kTrust : kDrop)) {
     const bool informed = verdict_ == Verdict::kTrusted;

@@ -7,7 +7,8 @@
 //            its weight in the model like any other, so a prior that is only half right fades by itself. Some more proposals come from the
 //            prior, re-weighted by what was seen;
 //   dropped: the strategy beneath goes on alone. A wrong prior has then cost kFirst * 2 / 3 trials, which still taught something.
-// A prior that was trusted is judged again as trials come in, and may yet be dropped.
+// A prior that was trusted is judged again as trials come in, and may yet be dropped. After kOutgrown trials the feature goes: by then it
+// hides more than it shows.
 #pragma once
 
 #include <memory>
@@ -40,6 +41,7 @@ class WarmStrategy : public Strategy {
   TransferPrior prior_;
   std::unique_ptr<Strategy> inner_;
   Verdict verdict_ = Verdict::kUndecided;
+  bool outgrown_ = false;
   PointSet seen_;
   std::vector<Observation> history_;
   size_t proposed_ = 0, borrowed_ = 0, rebuilt_at_ = 0;

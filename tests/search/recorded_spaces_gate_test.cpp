@@ -1,5 +1,5 @@
 // The gate: the default strategy must stay good on spaces recorded from our own CPU templates (docs/insight.md). Thresholds lie well below
-// what was measured when they were set, beyond what other seeds bring, and well above random search, whose score is 0.
+// what was measured when they were set (0.55 and 0.53 over five seeds) and above random search (0.17 and 0.13 over the same five).
 #include <gtest/gtest.h>
 
 #include "search/replay.h"
@@ -26,11 +26,11 @@ TEST_P(RecordedSpaces, AreSearchedWellByTheDefaultStrategy) {
   EXPECT_GE(figures->score, GetParam().score) << "fraction of the optimum after 60 trials: " << figures->at.at(60);
 }
 
-INSTANTIATE_TEST_SUITE_P(OfOurTemplates, RecordedSpaces, testing::Values(Gate{"roi_align_8", 0.5}, Gate{"conv3x3_28x28x64", 0.5}),
+INSTANTIATE_TEST_SUITE_P(OfOurTemplates, RecordedSpaces, testing::Values(Gate{"roi_align_8", 0.35}, Gate{"resize_480x640", 0.35}),
                          [](const testing::TestParamInfo<Gate>& gate) { return std::string(gate.param.space); });
 
 TEST(RecordedSpacesFiles, HaveSamplesBesideTheirTimes) {
-  for (const char* name : {"roi_align_8", "conv3x3_28x28x64"}) {
+  for (const char* name : {"roi_align_8", "resize_480x640"}) {
     auto space = RecordedSpace::Load(std::string(LATHE_SOURCE_DIR "/tests/search/spaces/") + name);
     ASSERT_TRUE(space) << space.error().message;
     ASSERT_TRUE(space->LoadSamples());
