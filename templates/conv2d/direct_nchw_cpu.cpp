@@ -241,7 +241,6 @@ LATHE_INLINE void CopyRow(float* to, const float* row, int64_t width, int64_t x0
     x = end;
   }
   if (STRIDE_W == 2)
-#pragma GCC unroll 1
     for (; x + LANES <= end && x0 + 2 * (x + LANES) <= width; x += LANES) {
       Lane even, odd;
       Unzip<LANES>(from + 2 * x, even, odd);

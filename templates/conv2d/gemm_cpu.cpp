@@ -248,10 +248,8 @@ LATHE_INLINE Run* AddRuns(Run* run, int to, int64_t p, int count, int64_t r, int
 LATHE_INLINE void CopyRun(float* to, const float* from, int count, int64_t readable) {
   int x = 0;
   if (STRIDE_W == 1) {
-#pragma GCC unroll 1
     for (; x < count && x + LANES <= readable; x += LANES) Store<float, LANES>(to + x, Load<float, LANES>(from + x));
   } else if (STRIDE_W == 2) {
-#pragma GCC unroll 1
     for (; x < count && 2 * (x + LANES) <= readable; x += LANES) {
       Lane even, odd;
       Unzip<LANES>(from + 2 * x, even, odd);
