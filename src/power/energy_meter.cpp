@@ -11,18 +11,39 @@ double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 }  // namespace
 
-void RailIntegral::Add(double at, std::optional<double> reading) {
+void RailTrace::Add(double at, std::optional<double> reading) {
   if (!reading) return;
-  if (samples_ == 0) {
-    first_at_ = at;
-  } else if (kind_ == PowerRail::Kind::kWatts) {
-    joules_ += 0.5 * (*reading + last_) * (at - last_at_);
-  } else {
-    joules_ += *reading >= last_ ? *reading - last_ : *reading + counter_range_ - last_;
+  double joules = 0;
+  if (!times_.empty()) {
+    if (kind_ == PowerRail::Kind::kWatts)
+      joules = 0.5 * (*reading + last_reading_) * (at - times_.back());
+    else
+      joules = *reading >= last_reading_ ? *reading - last_reading_ : *reading + counter_range_ - last_reading_;
   }
-  last_ = *reading;
-  last_at_ = at;
-  ++samples_;
+  times_.push_back(at);
+  readings_.push_back(*reading);
+  cumulative_.push_back(cumulative_.empty() ? 0 : cumulative_.back() + joules);
+  last_reading_ = *reading;
+}
+
+double RailTrace::CumulativeAt(double at) const {
+  const auto after = std::upper_bound(times_.begin(), times_.end(), at);
+  if (after == times_.end()) return cumulative_.back();
+  const auto i = static_cast<size_t>(after - times_.begin());
+  const double span = times_[i] - times_[i - 1], part = at - times_[i - 1];
+  if (kind_ == PowerRail::Kind::kCounter) return cumulative_[i - 1] + (cumulative_[i] - cumulative_[i - 1]) * part / span;
+  const double watts = readings_[i - 1] + (readings_[i] - readings_[i - 1]) * part / span;
+  return cumulative_[i - 1] + 0.5 * (readings_[i - 1] + watts) * part;
+}
+
+std::optional<double> RailTrace::JoulesBetween(double begin, double end) const {
+  if (times_.empty() || begin < times_.front() || end > times_.back() || end < begin) return std::nullopt;
+  return CumulativeAt(end) - CumulativeAt(begin);
+}
+
+int RailTrace::SamplesBetween(double begin, double end) const {
+  const auto first = std::lower_bound(times_.begin(), times_.end(), begin), last = std::upper_bound(times_.begin(), times_.end(), end);
+  return std::max(0, static_cast<int>(last - first));
 }
 
 std::optional<EnergyMeter> EnergyMeter::Create(std::vector<PowerRail> rails, std::chrono::microseconds period) {
@@ -32,11 +53,16 @@ std::optional<EnergyMeter> EnergyMeter::Create(std::vector<PowerRail> rails, std
   return EnergyMeter(std::move(board), period);
 }
 
-EnergyReading EnergyMeter::Idle(std::chrono::milliseconds span) const {
-  return Measure([span] { std::this_thread::sleep_for(span); });
+std::optional<EnergyReading> EnergyMeter::Idle(std::chrono::milliseconds span) const {
+  Watch watch(*this);
+  const double begin = Now();
+  std::this_thread::sleep_for(span);
+  const double end = Now();
+  watch.Stop();
+  return watch.Between(begin, end);
 }
 
-EnergyMeter::Sampler::Sampler(const EnergyMeter& meter) : meter_(meter), integrals_(meter.rails_.begin(), meter.rails_.end()) {
+EnergyMeter::Watch::Watch(const EnergyMeter& meter) : meter_(meter), traces_(meter.rails_.begin(), meter.rails_.end()) {
   Look();
   thread_ = std::thread([this] {
     while (!stop_.load(std::memory_order_relaxed)) {
@@ -46,25 +72,27 @@ EnergyMeter::Sampler::Sampler(const EnergyMeter& meter) : meter_(meter), integra
   });
 }
 
-EnergyMeter::Sampler::~Sampler() {
-  if (thread_.joinable()) Stop();
-}
-
-void EnergyMeter::Sampler::Look() {
+void EnergyMeter::Watch::Look() {
   const double now = Now();  // one time for all: a sum of rails must not depend on when this thread was interrupted
-  for (size_t i = 0; i < integrals_.size(); ++i) integrals_[i].Add(now, meter_.rails_[i].Read());
+  for (size_t i = 0; i < traces_.size(); ++i) traces_[i].Add(now, meter_.rails_[i].Read());
 }
 
-EnergyReading EnergyMeter::Sampler::Stop() {
+void EnergyMeter::Watch::Stop() {
+  if (!thread_.joinable()) return;
   stop_ = true;
   thread_.join();
   Look();
+}
+
+std::optional<EnergyReading> EnergyMeter::Watch::Between(double begin, double end) const {
   EnergyReading total;
-  total.samples = integrals_.front().samples();
-  for (size_t i = 0; i < integrals_.size(); ++i) {
-    total.joules += integrals_[i].joules();
-    total.seconds = std::max(total.seconds, integrals_[i].seconds());
-    total.samples = std::min(total.samples, integrals_[i].samples());
+  total.seconds = end - begin;
+  total.samples = traces_.front().SamplesBetween(begin, end);
+  for (size_t i = 0; i < traces_.size(); ++i) {
+    const std::optional<double> joules = traces_[i].JoulesBetween(begin, end);
+    if (!joules) return std::nullopt;
+    total.joules += *joules;
+    total.samples = std::min(total.samples, traces_[i].SamplesBetween(begin, end));
     total.rails.push_back(meter_.rails_[i].source() + ' ' + meter_.rails_[i].name());
   }
   return total;

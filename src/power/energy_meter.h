@@ -1,7 +1,8 @@
 // EnergyMeter: what a stretch of work costs in joules, from rails that are sampled by a thread of their own.
 //
 // Sensors are coarse (an INA3221 updates every few ms and resolves some 40 mW), so a kernel of a millisecond is run in a loop of at least
-// some 200 ms; the caller divides by the runs. What the board draws doing nothing is measured before and subtracted.
+// some 200 ms and the caller divides by the runs. The work may run in another process: readings carry steady-clock times, and the stretch
+// is cut out of the trace afterwards. What the board draws doing nothing is measured before and subtracted.
 #pragma once
 
 #include <atomic>
@@ -15,23 +16,26 @@
 
 namespace lathe {
 
-// Joules of one rail from readings at increasing times: trapezoids under watts, differences of a counter across its wraps.
-class RailIntegral {
+// One rail's readings at increasing times, in seconds of CLOCK_MONOTONIC (std::chrono::steady_clock).
+class RailTrace {
  public:
-  explicit RailIntegral(const PowerRail& rail) : RailIntegral(rail.kind(), rail.counter_range()) {}
-  RailIntegral(PowerRail::Kind kind, double counter_range) : kind_(kind), counter_range_(counter_range) {}
+  explicit RailTrace(const PowerRail& rail) : RailTrace(rail.kind(), rail.counter_range()) {}
+  RailTrace(PowerRail::Kind kind, double counter_range) : kind_(kind), counter_range_(counter_range) {}
 
-  // `at`: seconds on any steady clock. A missing reading is bridged by its neighbours.
+  // A missing reading is bridged by its neighbours.
   void Add(double at, std::optional<double> reading);
-  double joules() const { return joules_; }
-  double seconds() const { return samples_ < 2 ? 0 : last_at_ - first_at_; }
-  int samples() const { return samples_; }
+  // Trapezoids under watts, differences of a counter across its wraps; linear between readings. Nothing when the trace does not cover it.
+  std::optional<double> JoulesBetween(double begin, double end) const;
+  // Readings within the stretch: how well it is known.
+  int SamplesBetween(double begin, double end) const;
 
  private:
+  double CumulativeAt(double at) const;
+
   PowerRail::Kind kind_;
   double counter_range_;
-  double joules_ = 0, first_at_ = 0, last_at_ = 0, last_ = 0;
-  int samples_ = 0;
+  double last_reading_ = 0;
+  std::vector<double> times_, readings_, cumulative_;  // readings only for watts; joules since the first reading
 };
 
 struct EnergyReading {
@@ -47,32 +51,31 @@ class EnergyMeter {
   // Takes the board's rails out of `rails`; without any there is no meter. `period`: between two looks at the sensors.
   static std::optional<EnergyMeter> Create(std::vector<PowerRail> rails, std::chrono::microseconds period = std::chrono::milliseconds(2));
 
-  // Runs `work` while the rails are sampled. Not to be called twice at a time.
-  template <typename Work>
-  EnergyReading Measure(Work&& work) const {
-    Sampler sampler(*this);
-    work();
-    return sampler.Stop();
-  }
-  // What the board draws while this thread sleeps.
-  EnergyReading Idle(std::chrono::milliseconds span) const;
-
- private:
-  class Sampler {
+  // Samples from its making to Stop(), or to its end.
+  class Watch {
    public:
-    explicit Sampler(const EnergyMeter& meter);
-    ~Sampler();
-    EnergyReading Stop();
+    explicit Watch(const EnergyMeter& meter);
+    ~Watch() { Stop(); }
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+
+    void Stop();
+    // After Stop(). Nothing when a rail was not seen throughout.
+    std::optional<EnergyReading> Between(double begin, double end) const;
 
    private:
     void Look();
 
     const EnergyMeter& meter_;
-    std::vector<RailIntegral> integrals_;
+    std::vector<RailTrace> traces_;
     std::atomic<bool> stop_ = false;
     std::thread thread_;
   };
 
+  // What the board draws while this thread sleeps.
+  std::optional<EnergyReading> Idle(std::chrono::milliseconds span) const;
+
+ private:
   EnergyMeter(std::vector<PowerRail> rails, std::chrono::microseconds period) : rails_(std::move(rails)), period_(period) {}
 
   std::vector<PowerRail> rails_;

@@ -10,30 +10,50 @@ namespace {
 
 using testing::BoardTree;
 
-TEST(RailIntegral, IsTheAreaUnderWatts) {
-  RailIntegral integral(PowerRail::Kind::kWatts, 0);
-  integral.Add(10.0, 2.0);
-  integral.Add(11.0, 4.0);
-  integral.Add(11.5, 4.0);
-  EXPECT_DOUBLE_EQ(integral.joules(), 3.0 + 2.0);
-  EXPECT_DOUBLE_EQ(integral.seconds(), 1.5);
+TEST(RailTrace, IsTheAreaUnderWatts) {
+  RailTrace trace(PowerRail::Kind::kWatts, 0);
+  trace.Add(10.0, 2.0);
+  trace.Add(11.0, 4.0);
+  trace.Add(11.5, 4.0);
+  EXPECT_DOUBLE_EQ(*trace.JoulesBetween(10.0, 11.5), 3.0 + 2.0);
 }
 
-TEST(RailIntegral, BridgesAReadingThatIsMissing) {
-  RailIntegral integral(PowerRail::Kind::kWatts, 0);
-  integral.Add(0, 2.0);
-  integral.Add(1, std::nullopt);
-  integral.Add(2, 2.0);
-  EXPECT_DOUBLE_EQ(integral.joules(), 4.0);
-  EXPECT_EQ(integral.samples(), 2);
+TEST(RailTrace, GivesAStretchBetweenReadings) {
+  RailTrace trace(PowerRail::Kind::kWatts, 0);
+  trace.Add(0, 2.0);
+  trace.Add(2, 4.0);
+  EXPECT_DOUBLE_EQ(*trace.JoulesBetween(0.5, 1.5), 3.0);  // 2.5 W at its begin, 3.5 W at its end
+  RailTrace counter(PowerRail::Kind::kCounter, 1000);
+  counter.Add(0, 100.0);
+  counter.Add(2, 110.0);
+  EXPECT_DOUBLE_EQ(*counter.JoulesBetween(0.5, 1.5), 5.0);
 }
 
-TEST(RailIntegral, FollowsACounterAcrossItsWrap) {
-  RailIntegral integral(PowerRail::Kind::kCounter, 100);
-  integral.Add(0, 95.0);
-  integral.Add(1, 99.0);
-  integral.Add(2, 3.0);
-  EXPECT_DOUBLE_EQ(integral.joules(), 8.0);
+TEST(RailTrace, SaysNothingOfWhatItDoesNotCover) {
+  RailTrace trace(PowerRail::Kind::kWatts, 0);
+  EXPECT_FALSE(trace.JoulesBetween(0, 1));
+  trace.Add(0, 2.0);
+  trace.Add(1, 2.0);
+  EXPECT_FALSE(trace.JoulesBetween(0, 1.1));
+  EXPECT_FALSE(trace.JoulesBetween(-0.1, 1));
+  EXPECT_TRUE(trace.JoulesBetween(0, 1));
+}
+
+TEST(RailTrace, BridgesAReadingThatIsMissing) {
+  RailTrace trace(PowerRail::Kind::kWatts, 0);
+  trace.Add(0, 2.0);
+  trace.Add(1, std::nullopt);
+  trace.Add(2, 2.0);
+  EXPECT_DOUBLE_EQ(*trace.JoulesBetween(0, 2), 4.0);
+  EXPECT_EQ(trace.SamplesBetween(0, 2), 2);
+}
+
+TEST(RailTrace, FollowsACounterAcrossItsWrap) {
+  RailTrace trace(PowerRail::Kind::kCounter, 100);
+  trace.Add(0, 95.0);
+  trace.Add(1, 99.0);
+  trace.Add(2, 3.0);
+  EXPECT_DOUBLE_EQ(*trace.JoulesBetween(0, 2), 8.0);
 }
 
 TEST(EnergyMeter, IsNotToBeHadWithoutRails) {
@@ -42,17 +62,17 @@ TEST(EnergyMeter, IsNotToBeHadWithoutRails) {
   EXPECT_FALSE(EnergyMeter::Create(FindPowerRails(board.root())));
 }
 
-TEST(EnergyMeter, AddsUpTheBoardsRailsWhileWorkRuns) {
+TEST(EnergyMeter, AddsUpTheBoardsRails) {
   BoardTree board;
   board.MakeAgxXavier();  // 19 V and 0.4 A over all rails
   std::optional<EnergyMeter> meter = EnergyMeter::Create(FindPowerRails(board.root()), std::chrono::microseconds(500));
   ASSERT_TRUE(meter);
-  const EnergyReading reading = meter->Measure([] { std::this_thread::sleep_for(std::chrono::milliseconds(60)); });
-  EXPECT_NEAR(reading.Watts(), 7.6, 1e-3);
-  EXPECT_GE(reading.seconds, 0.055);
-  EXPECT_GE(reading.samples, 2);
-  EXPECT_THAT(reading.rails, ::testing::Contains("ina3221 SYS5V"));
-  EXPECT_EQ(reading.rails.size(), 6u);
+  const std::optional<EnergyReading> reading = meter->Idle(std::chrono::milliseconds(60));
+  ASSERT_TRUE(reading);
+  EXPECT_NEAR(reading->Watts(), 7.6, 1e-6);
+  EXPECT_GE(reading->seconds, 0.055);
+  EXPECT_THAT(reading->rails, ::testing::Contains("ina3221 SYS5V"));
+  EXPECT_EQ(reading->rails.size(), 6u);
 }
 
 TEST(JoulesPerRun, IsWhatTheWorkCostBeyondIdling) {
