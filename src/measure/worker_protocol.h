@@ -30,7 +30,7 @@
 namespace lathe::worker {
 
 constexpr uint32_t kMagic = 0x4c415448;  // "LATH"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 constexpr int kJobFd = 3, kInputsFd = 4, kResultsFd = 5, kArtifactFd = 6, kFirstFreeFd = 7;
 
@@ -75,6 +75,7 @@ struct Job {
   uint64_t results_bytes;          // size of the results file
   uint32_t uid, gid;               // to change to when started as root; 0: stay
   SamplingOptions sampling;
+  double energy_seconds;  // run on for so long after the samples, for whoever watches the power rails; 0: do not
   uint64_t samples_offset, slot_offset[2];
   uint64_t options_offset, options_bytes;  // text of the runner's own, in the job file
   int64_t dynamic[kMaxDynamic];
@@ -123,6 +124,8 @@ struct ResultHeader {
   uint64_t fault_address;
   double load_seconds, prepare_seconds, first_run_seconds, timed_seconds;
   uint64_t voluntary_switches, involuntary_switches;  // while timing
+  double energy_begin, energy_end;                    // CLOCK_MONOTONIC; equal when there was no such stretch
+  uint64_t energy_runs;                               // in it
   char message[768];
 };
 

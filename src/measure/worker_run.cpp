@@ -139,6 +139,7 @@ Result<WorkerRun> WorkerRun::Prepare(const JobSpec& spec, const std::filesystem:
   job.uid = options.limits.uid;
   job.gid = options.limits.gid;
   job.sampling = options.sampling;
+  job.energy_seconds = options.energy_seconds;
   job.sampling.max_samples = std::max({job.sampling.max_samples, job.sampling.min_samples, 1U});
   if (Status filled = FillTensors(spec, *data, task, job); !filled) return filled.error();
   job.options_offset = sizeof(Job);
@@ -195,6 +196,11 @@ void WorkerRun::Run(const CancelToken* cancel) {
   directory_.reset();
   samples_.resize(std::min<size_t>(header_.samples, job_->sampling.max_samples));
   if (Status read = results_.Read(samples_.data(), samples_.size() * sizeof(double), job_->samples_offset); !read) samples_.clear();
+}
+
+std::optional<WorkerRun::EnergyStretch> WorkerRun::energy_stretch() const {
+  if (header_.energy_runs == 0 || !(header_.energy_end > header_.energy_begin)) return std::nullopt;
+  return EnergyStretch{header_.energy_begin, header_.energy_end, header_.energy_runs};
 }
 
 MeasureStatus WorkerRun::Fault(std::string& message) const {

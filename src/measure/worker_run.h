@@ -41,6 +41,7 @@ struct WorkerOptions {
   std::vector<int> cpus;  // thread i is pinned to cpus[i]; empty: not pinned
   bool verify_only = false;
   bool cold_cache = false;
+  double energy_seconds = 0;  // run on for so long after the samples while the caller watches the power rails
 
   // $LATHE_WORKER, or lathe-worker beside this program.
   static std::filesystem::path DefaultProgram();
@@ -62,6 +63,13 @@ class WorkerRun {
   // Once. Afterwards no process of it is left, and no file.
   void Run(const CancelToken* cancel);
   double sampling_seconds() const { return header_.timed_seconds; }
+  // When and how often the kernel ran back to back for the power rails; nothing when it did not get that far.
+  struct EnergyStretch {
+    double begin, end;  // CLOCK_MONOTONIC
+    uint64_t runs;
+  };
+  bool wants_energy() const { return job_->energy_seconds > 0; }
+  std::optional<EnergyStretch> energy_stretch() const;
   // Status, message, samples, run_seconds, max_error, cut_early and conditions of `measurement`.
   void Judge(Measurement& measurement) const;
   // For references: how it ended, and a tensor's bytes in the first slot.

@@ -1,6 +1,7 @@
 #include "measure/workshop.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -9,6 +10,9 @@
 #include "measure/cpu_target.h"
 
 namespace lathe {
+namespace {
+constexpr std::chrono::milliseconds kIdleSpan{500};
+}
 
 void UseAddressSanitizer(WorkshopOptions& options) {
   options.worker_program = options.worker_program.parent_path() / "lathe-worker-asan";
@@ -22,7 +26,7 @@ Workshop::Workshop(const TemplateLibrary* library, WorkshopOptions options, CpuP
       cpus_(std::move(cpus)),
       scratch_(std::move(scratch)),
       cache_(std::move(cache)),
-      conditions_(cpus_.measuring) {}
+      conditions_(cpus_.measuring, options_.sysfs_root) {}
 
 Result<std::unique_ptr<Workshop>> Workshop::Create(const TemplateLibrary* library, WorkshopOptions options,
                                                    const BackendFactory& make_backend) {
@@ -31,6 +35,20 @@ Result<std::unique_ptr<Workshop>> Workshop::Create(const TemplateLibrary* librar
                  fmt::format("find the worker program '{}': it is not there; set LATHE_WORKER to where lathe-worker is",
                              options.worker_program.string())};
   CpuPlan cpus = PlanCpus(AvailableCpus(), options.threads);
+  std::optional<EnergyMeter> meter;
+  double idle_watts = 0;
+  if (options.energy != WorkshopOptions::Energy::kNever) {
+    meter = EnergyMeter::Create(FindPowerRails(options.sysfs_root));
+    if (!meter)
+      return Error{
+          ErrorCode::kNotFound,
+          "measure energy: this machine shows no power rail (INA3221, RAPL or another hwmon sensor); the rails may need root to be "
+          "read; tune for time instead"};
+    const std::optional<EnergyReading> idle = meter->Idle(kIdleSpan);
+    if (!idle) return Error{ErrorCode::kUnavailable, "measure energy: the power rails stopped answering"};
+    idle_watts = idle->Watts();
+    cpus.exclusive = true;
+  }
   Result<Scratch> scratch = Scratch::Create(options.scratch_root);
   if (!scratch) return scratch.error();
   std::filesystem::path cache_dir = options.cache_dir.empty() ? ArtifactCache::DefaultDirectory() : options.cache_dir;
@@ -39,6 +57,8 @@ Result<std::unique_ptr<Workshop>> Workshop::Create(const TemplateLibrary* librar
   if (!cache) return cache.error();
 
   std::unique_ptr<Workshop> shop(new Workshop(library, std::move(options), std::move(cpus), std::move(*scratch), std::move(*cache)));
+  shop->meter_ = std::move(meter);
+  shop->idle_watts_ = idle_watts;
   const WorkshopOptions& chosen = shop->options_;
   CpuBuilder::Options build{chosen.toolchain, chosen.build, chosen.worker_program};
   if (chosen.pin && !shop->cpus_.exclusive) build.limits.cpus = shop->cpus_.others;
@@ -87,6 +107,8 @@ Workshop::Job Workshop::Prepare(const MeasureRequest& request, const CancelToken
   if (options_.pin) worker.cpus = cpus_.measuring;
   worker.verify_only = options_.verify_only;
   worker.cold_cache = options_.cold_cache;
+  if (options_.energy == WorkshopOptions::Energy::kAlways || (options_.energy == WorkshopOptions::Energy::kFinalists && request.finalist))
+    worker.energy_seconds = options_.energy_seconds;
 
   std::optional<CandidateText> rendered;
   if (request.text == nullptr) {
@@ -119,8 +141,26 @@ Workshop::Job Workshop::Prepare(const MeasureRequest& request, const CancelToken
 void Workshop::Run(Job& job, double best_seconds, const CancelToken* cancel) {
   const Conditions before = conditions_.Read();
   job.run->SetBestSeconds(best_seconds);
+  std::optional<EnergyMeter::Watch> watch;
+  if (meter_ && job.run->wants_energy()) watch.emplace(*meter_);
   job.run->Run(cancel);
+  if (watch) {
+    watch->Stop();
+    AddEnergy(*job.run, *watch, job.measurement);
+  }
   Describe(before, conditions_.Read(), job.measurement.conditions);
+}
+
+void Workshop::AddEnergy(const WorkerRun& run, const EnergyMeter::Watch& watch, Measurement& measurement) const {
+  const std::optional<WorkerRun::EnergyStretch> stretch = run.energy_stretch();
+  if (!stretch) return;
+  const std::optional<EnergyReading> reading = watch.Between(stretch->begin, stretch->end);
+  if (!reading) return;
+  measurement.joules = JoulesPerRun(*reading, idle_watts_, static_cast<double>(stretch->runs));
+  measurement.conditions["power_rails"] = fmt::format("{}", fmt::join(reading->rails, ","));
+  measurement.conditions["watts"] = fmt::format("{:.3f}", reading->Watts());
+  measurement.conditions["idle_watts"] = fmt::format("{:.3f}", idle_watts_);
+  measurement.conditions["power_samples"] = std::to_string(reading->samples);
 }
 
 Measurement Workshop::Finish(Job job) {

@@ -14,6 +14,7 @@
 #include "measure/measurer.h"
 #include "measure/reference_cache.h"
 #include "measure/worker_run.h"
+#include "power/energy_meter.h"
 #include "space/template_library.h"
 
 namespace lathe {
@@ -36,6 +37,12 @@ struct WorkshopOptions {
   bool verify_only = false;  // no timing: `lathe check`
   bool cold_cache = false;
   uint64_t seed = 1;  // of the inputs
+  // Where the board has power rails: joules per run of finalists, or of every candidate, from so long a stretch of runs. Building and
+  // measuring then take turns, because a compiler beside it draws power too.
+  enum class Energy { kNever, kFinalists, kAlways };
+  Energy energy = Energy::kNever;
+  double energy_seconds = 0.3;
+  std::filesystem::path sysfs_root = "/";  // where rails and conditions are looked for
 };
 
 // Builds candidates with the address sanitizer and runs them in lathe-worker-asan beside `options.worker_program`: reads outside of tensors
@@ -60,6 +67,7 @@ class Workshop {
   CpuBuilder& builder() { return *builder_; }
   ReferenceCache& references() { return *references_; }
   const ConditionReader& conditions() const { return conditions_; }
+  bool measures_energy() const { return meter_.has_value(); }
 
   // A candidate on its way to the device; `run` is empty when it got no further than `measurement` says.
   struct Job {
@@ -78,6 +86,7 @@ class Workshop {
 
  private:
   Workshop(const TemplateLibrary* library, WorkshopOptions options, CpuPlan cpus, Scratch scratch, ArtifactCache cache);
+  void AddEnergy(const WorkerRun& run, const EnergyMeter::Watch& watch, Measurement& measurement) const;
 
   const TemplateLibrary* library_;
   WorkshopOptions options_;
@@ -85,6 +94,8 @@ class Workshop {
   Scratch scratch_;
   ArtifactCache cache_;
   ConditionReader conditions_;
+  std::optional<EnergyMeter> meter_;
+  double idle_watts_ = 0;
   std::unique_ptr<CpuBuilder> builder_;
   std::unique_ptr<ReferenceCache> references_;
   std::unique_ptr<Backend> backend_;
