@@ -120,6 +120,32 @@ TEST_F(LatheCommand, TunesThenAnswersThenBuildsALibrary) {
   EXPECT_FALSE(std::filesystem::exists(Path("kernels2")));
 }
 
+TEST_F(LatheCommand, RecordsAWholeSpaceReplaysItAndSaysWhatMatters) {
+  const std::vector<std::string> record = {"record", "resize_cpu", "--workload", kSmall,        "--fix", "TASKS=1",
+                                           "--fix",  "LANES=8",    "--out",      Path("small"), "--json"};
+  const Outcome recorded = Run(record);
+  ASSERT_EQ(recorded.exit_code, 0) << recorded.err;
+  const nlohmann::json summary = nlohmann::json::parse(recorded.out);
+  EXPECT_GE(summary["configurations"], 20);
+  EXPECT_EQ(summary["measurements"], summary["configurations"]);
+  const Outcome again = Run(record);
+  EXPECT_EQ(nlohmann::json::parse(again.out)["measurements"], 0) << "nothing is measured twice";
+
+  const Outcome replay = Run({"replay", Path("small.json"), "--budgets", "10", "--seeds", "2", "--json"});
+  ASSERT_EQ(replay.exit_code, 0) << replay.err;
+  EXPECT_GT(nlohmann::json::parse(replay.out)["overall"]["at"]["10"], 0.2);
+
+  const Outcome importance = Run({"query", "--log", Path("small.db"), "--importance", "--json"});
+  ASSERT_EQ(importance.exit_code, 0) << importance.err;
+  const nlohmann::json insight = nlohmann::json::parse(importance.out)["insights"][0];
+  EXPECT_EQ(insight["template"], "resize_cpu");
+  EXPECT_FALSE(insight["importance"].empty());
+
+  const Outcome wide = Run({"record", "resize_cpu", "--workload", kSmall, "--out", Path("wide"), "--most", "10"});
+  EXPECT_EQ(wide.exit_code, 3);
+  EXPECT_NE(wide.err.find("narrow it with --fix"), std::string::npos) << wide.err;
+}
+
 TEST_F(LatheCommand, SaysWhatIsWrongWithItsInput) {
   const std::vector<std::tuple<std::vector<std::string>, int, std::string>> cases = {
       {{"tune", "--workload", "resize:h=24,nonesuch=1", "--log", Path("a.db")}, 3, "nonesuch"},
