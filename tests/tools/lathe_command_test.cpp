@@ -153,7 +153,7 @@ TEST_F(LatheCommand, SaysWhatIsWrongWithItsInput) {
       {{"tasks", Path("missing.onnx")}, 4, "missing.onnx"},
       {{"query", "--log", Path("missing.db"), "--best"}, 4, "missing.db"},
       {{"space", "nonesuch", "--workload", kSmall}, 4, "nonesuch"},
-      {{"tune"}, 4, "nothing to tune"},
+      {{"tune"}, 2, "nothing to tune"},
       {{"nonesuch"}, 2, ""},
       {{"tune", "--workload", kSmall, "--time", "soon", "--log", Path("a.db")}, 3, "soon"},
       {{"tune", "--workload", kSmall, "--board", "far:1", "--log", Path("a.db")}, 3, "far:1"},
