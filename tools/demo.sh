@@ -29,6 +29,22 @@ $lathe tasks "$model"
 step "tune them"
 $lathe tune "$model" --board local --log "$log" --trials "${LATHE_DEMO_TRIALS:-64}" --time "${LATHE_DEMO_TIME:-5m}" --seed 1
 
+step "the same over the network: an agent on loopback, two tuners with one seed, one in-process and one through the agent"
+build/release/bin/lathe-agent --listen 127.0.0.1:0 --directory "$out/agent" > "$out/agent.port" 2> "$out/agent.log" &
+agent=$!
+trap 'kill "$agent" 2> /dev/null || true' EXIT
+until [ -s "$out/agent.port" ]; do sleep 0.1; done
+board=127.0.0.1:$(grep -o '[0-9]*$' "$out/agent.port")
+$lathe boards "$board"
+small=resize:h=24,w=40,c=3,oh=17,ow=19
+rm -f "$out"/demo-{local,remote}.db
+$lathe tune --workload "$small" --log "$out/demo-local.db" --trials 8 --strategy random --seed 1
+$lathe tune --workload "$small" --board "$board" --log "$out/demo-remote.db" --trials 8 --strategy random --seed 1
+ends() { $lathe query --log "$1" --trace --json | tr -d ' \n' | grep -o '"status":"[a-z_]*"\|"config":{[^}]*}' | paste - - | sort -u; }
+diff <(ends "$out/demo-local.db") <(ends "$out/demo-remote.db") && echo "the same candidates came to the same ends both ways"
+kill "$agent"
+wait "$agent" || true
+
 step "ask the log"
 $lathe query --log "$log" --operator nms --best
 $lathe query --log "$log" --failures

@@ -24,6 +24,7 @@
 #include "measure/candidate_text.h"
 #include "measure/measurer.h"
 #include "rpc/client/board_link.h"
+#include "rpc/client/calibration.h"
 
 namespace lathe {
 
@@ -39,7 +40,13 @@ struct PoolOptions {
   std::chrono::milliseconds least_retry{200}, most_retry{2000};
   std::chrono::milliseconds heartbeat{1000};
   std::chrono::milliseconds steal_after{3000};  // a job so long unstarted on one board goes to another that has nothing to do
-  size_t ahead = 2;                             // jobs a board is sent beyond its capacity: the network's latency is hidden
+  // A kernel whose speed tells the board's; empty: none, and every sample is taken at its word.
+  std::function<Result<Candidate>(const Target&)> calibration;
+  double drift = 0.25;                               // slower than it was by this fraction: the board has drifted
+  size_t calibrate_after = 8;                        // results that wait for the next calibration
+  std::chrono::milliseconds calibrate_within{5000};  // and how long they do
+  std::chrono::milliseconds rest{1000};              // for a board that drifted
+  size_t ahead = 2;                                  // jobs a board is sent beyond its capacity: the network's latency is hidden
 };
 
 // One board as it stands, for people and tests.
@@ -47,7 +54,8 @@ struct BoardState {
   std::string endpoint, board, state;  // "connecting", "up", "lost", "draining", "refused"
   std::string problem;
   size_t outstanding = 0;
-  uint64_t finished = 0;
+  uint64_t finished = 0, tainted = 0;
+  double reference_seconds = 0;  // of the calibration kernel; 0: not calibrated
 };
 
 class BoardPool : public Measurer {
@@ -65,6 +73,8 @@ class BoardPool : public Measurer {
 
   std::vector<BoardState> boards() const;
 
+  static constexpr uint64_t kReferenceIds = uint64_t{1} << 63;  // tickets of callers are below
+
  private:
   using Time = std::chrono::steady_clock::time_point;
   enum class State { kConnecting, kUp, kDraining, kLost, kRefused };
@@ -79,7 +89,11 @@ class BoardPool : public Measurer {
     bool moved_on = true;  // its work was given to others since it was lost
     std::chrono::milliseconds retry{0};
     std::set<uint64_t> jobs;  // sent and not answered
-    uint64_t finished = 0;
+    uint64_t finished = 0, tainted = 0;
+    Calibration calibration{0};
+    uint64_t calibrating = 0;       // id of the reference on its way
+    std::vector<Measurement> held;  // good, if the next calibration says so
+    Time first_held, rests_until;
     std::optional<size_t> room_key;  // its load, while it stands in room_
   };
   struct Flight {
@@ -89,7 +103,7 @@ class BoardPool : public Measurer {
     std::map<size_t, Time> started;                   // where it was seen to start
     std::set<std::pair<size_t, std::string>> blamed;  // boards, and which boot of theirs, that vanished under it
     Time sent;
-    int moves = 0;
+    int moves = 0, retakes = 0;
   };
   // Outlives the pool where a connection's last event comes late.
   struct Events {
@@ -121,7 +135,15 @@ class BoardPool : public Measurer {
   void Answer(uint64_t ticket, Measurement measurement, const std::string& board);
   void Kills(uint64_t ticket);
   void Connect(size_t board);
+  // Results that wait for a calibration keep nobody from working.
   size_t Limit(const Member& member) const { return member.capacity + options_.ahead; }
+  bool Calibrates() const { return static_cast<bool>(options_.calibration); }
+  void SendReference(size_t board);
+  void HandleReference(size_t board, const Measurement& measurement);
+  void Hold(size_t board, Measurement measurement);
+  void ReleaseHeld(size_t board);
+  void Retake(size_t board);
+  void MindCalibration(size_t board, Time now);
   bool AnyUp() const;
   std::string WhatIsTheMatter() const;
   void Notice(std::string text) { notices_.push_back(std::move(text)); }
@@ -142,6 +164,8 @@ class BoardPool : public Measurer {
   std::vector<Measurement> done_;
   std::vector<std::string> notices_;
   std::optional<Error> failed_;
+  std::optional<MeasureRequest> reference_;
+  uint64_t next_reference_ = kReferenceIds;
   Time without_board_since_, said_waiting_;
   std::thread thread_;
 };

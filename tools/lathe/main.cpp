@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 
+#include "tools/lathe/board_commands.h"
 #include "tools/lathe/command.h"
 
 int main(int argc, char** argv) {
@@ -28,7 +29,8 @@ int main(int argc, char** argv) {
   lathe::Action chosen;
   for (const lathe::Register add :
        {lathe::RegisterTasks, lathe::RegisterSpace, lathe::RegisterTune, lathe::RegisterLimits, lathe::RegisterQuery, lathe::RegisterBuild,
-        lathe::RegisterCheck, lathe::RegisterRecord, lathe::RegisterReplay, lathe::RegisterLog})
+        lathe::RegisterCheck, lathe::RegisterRecord, lathe::RegisterReplay, lathe::RegisterLog,
+        lathe::RegisterBoards, lathe::RegisterCerts})
     add(app, common, chosen);
   try {
     app.parse(argc, argv);

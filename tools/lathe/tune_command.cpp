@@ -115,8 +115,8 @@ std::string Totals(const SessionResult& session) {
   if (report.gain_per_minute)
     text += fmt::format("a further minute was expected to shorten the whole by {:.2g}%\n", 100 * *report.gain_per_minute);
   for (const BoardState& board : session.boards)
-    text += fmt::format("board {} ({}): {} measurements, {}{}{}\n", board.board, board.endpoint, board.finished, board.state,
-                        board.problem.empty() ? "" : ": ", board.problem);
+    text += fmt::format("board {} ({}): {} measurements, {} taken again after it slowed down, {}{}{}\n", board.board, board.endpoint,
+                        board.finished, board.tainted, board.state, board.problem.empty() ? "" : ": ", board.problem);
   return text;
 }
 
@@ -143,6 +143,8 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
                                 {"board", board.board},
                                 {"state", board.state},
                                 {"finished", board.finished},
+                                {"tainted", board.tainted},
+                                {"reference_seconds", board.reference_seconds},
                                 {"problem", board.problem}});
     json["limits"] = {{"flops_per_second", limits->flops_per_second}, {"bytes_per_second", limits->bytes_per_second}};
     PrintJson(json);
@@ -212,6 +214,8 @@ void AddBoardOptions(CLI::App* command, SessionOptions& options) {
   command->add_option("--board", options.board, "Where to measure: local, or boards where lathe-agent runs: HOST:PORT[,HOST:PORT…]")
       ->capture_default_str();
   command->add_option("--certs", options.certs, "Directory with ca.pem, client.pem, client.key for boards beyond loopback");
+  command->add_flag("!--no-calibration", options.calibrate,
+                    "Do not measure a reference kernel between candidates to find boards that slow down");
   command->add_option("--wait", options.wait_seconds, "Seconds to wait for a board while none can be reached")->capture_default_str();
   command->add_option("--target", options.target, "What runs the kernels: cpu, opencl (the first device), opencl:1 (another)")
       ->capture_default_str();

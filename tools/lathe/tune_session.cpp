@@ -8,6 +8,7 @@
 #include "core/hash.h"
 #include "measure/target_choice.h"
 #include "rpc/client/remote_measurer.h"
+#include "tools/lathe/machine_limits.h"
 #include "tools/lathe/progress_line.h"
 #include "tools/lathe/stop_signal.h"
 
@@ -28,6 +29,18 @@ std::string NewRunId() {
   return ShortHash(fmt::format("{} {} {}", ns, ::getpid(), ::gethostid()));
 }
 
+// The kernel that tells a board's speed: multiply-adds alone, in the template author's own config.
+Result<Candidate> CalibrationCandidate(const TemplateLibrary& library, const Target& target) {
+  Result<std::vector<Workload>> limits = LimitWorkloads(library, target);
+  if (!limits) return limits.error();
+  Result<TuneTask> task = MakeTuneTask(library, limits->front(), target);
+  if (!task) return task.error();
+  const TaskTemplate& first = task->templates.front();
+  const std::optional<Point> point = first.space->First();
+  if (!point) return Error{ErrorCode::kNotFound, "the template of " + limits->front().Key() + " has no valid config on " + target.Key()};
+  return Candidate{limits->front(), first.name, first.hash, first.space->ConfigAt(*point)};
+}
+
 // The one place that picks local or remote.
 struct Devices {
   std::unique_ptr<LocalMeasurer> local;
@@ -46,6 +59,7 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
     remote.pool.session.cold_cache = options.cold_cache;
     remote.pool.session.seed = options.seed;
     remote.pool.wait = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.wait_seconds));
+    if (options.calibrate) remote.pool.calibration = [&library](const Target& target) { return CalibrationCandidate(library, target); };
     remote.pool.notice = [&progress](const std::string& text) {
       progress.Clear();
       fmt::print(stderr, "lathe: {}\n", text);

@@ -1,0 +1,114 @@
+// BoardPool: samples count when their board was as fast after them as before.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "rpc/client/board_pool.h"
+
+namespace lathe {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+constexpr int kMostRetakes = 3;
+
+}  // namespace
+
+void BoardPool::SendReference(size_t board) {
+  Member& member = members_[board];
+  if (member.calibrating != 0 || member.state != State::kUp) return;
+  if (!reference_) {
+    Result<Candidate> candidate = options_.calibration(target_);
+    Result<std::shared_ptr<const CandidateText>> text = std::shared_ptr<const CandidateText>();
+    if (candidate && options_.render) text = options_.render(*candidate, target_);
+    if (!candidate || !text) {
+      failed_ = (candidate ? text.error() : candidate.error()).In("calibrate boards (or do without: --no-calibration)");
+      delivered_.notify_all();
+      return;
+    }
+    reference_ = MeasureRequest{0, *std::move(candidate), 0, false, *text};
+  }
+  reference_->ticket = member.calibrating = next_reference_++;
+  member.beaten = SteadyClock::now();
+  member.link->Submit(*reference_);
+}
+
+void BoardPool::HandleReference(size_t board, const Measurement& measurement) {
+  Member& member = members_[board];
+  if (measurement.ticket != member.calibrating) return;
+  member.calibrating = 0;
+  const bool good = measurement.status == MeasureStatus::kOk && measurement.conditions.count("throttled") == 0;
+  const double before = member.calibration.baseline();
+  switch (member.calibration.Add(good ? Seconds(measurement) : std::numeric_limits<double>::infinity())) {
+    case Calibration::Verdict::kAgain:
+      return SendReference(board);
+    case Calibration::Verdict::kSteady:
+      ReleaseHeld(board);
+      break;
+    case Calibration::Verdict::kDrifted:
+      Notice(good ? fmt::format("board {} has become {:.0f}% slower; {} samples are taken again", NameOf(member),
+                                100 * (member.calibration.ratio() - 1), member.held.size())
+                  : fmt::format("board {} cannot run the reference kernel: {}: {}", NameOf(member), ToString(measurement.status),
+                                measurement.message));
+      Retake(board);
+      member.rests_until = SteadyClock::now() + options_.rest;
+      break;
+    case Calibration::Verdict::kSettled:
+      Notice(fmt::format("board {} stays {:.0f}% slower than it was; it goes on from there", NameOf(member),
+                         100 * (member.calibration.baseline() / before - 1)));
+      Retake(board);
+      break;
+  }
+  Reorder(board);
+}
+
+void BoardPool::Hold(size_t board, Measurement measurement) {
+  Member& member = members_[board];
+  if (member.held.empty()) member.first_held = SteadyClock::now();
+  member.held.push_back(std::move(measurement));
+}
+
+void BoardPool::ReleaseHeld(size_t board) {
+  Member& member = members_[board];
+  for (Measurement& measurement : std::exchange(member.held, {})) {
+    const uint64_t ticket = measurement.ticket;
+    if (measurement.conditions.count("throttled") != 0) {  // the kernel says so itself
+      member.held.push_back(std::move(measurement));
+      continue;
+    }
+    measurement.conditions["calibration"] = fmt::format("{:.3f}", member.calibration.ratio());
+    Answer(ticket, std::move(measurement), NameOf(member));
+  }
+  Retake(board);
+}
+
+void BoardPool::Retake(size_t board) {
+  Member& member = members_[board];
+  for (Measurement& measurement : std::exchange(member.held, {})) {
+    const uint64_t ticket = measurement.ticket;
+    const auto found = flights_.find(ticket);
+    if (found == flights_.end()) continue;
+    ++member.tainted;
+    if (++found->second.retakes > kMostRetakes) {
+      measurement.status = MeasureStatus::kBoardLost;
+      measurement.seconds.clear();
+      measurement.message = fmt::format("board {} did not stay at one speed long enough, {} times", NameOf(member), kMostRetakes + 1);
+      Answer(ticket, std::move(measurement), NameOf(member));
+    } else {
+      Requeue(ticket, found->second);
+    }
+  }
+}
+
+void BoardPool::MindCalibration(size_t board, Time now) {
+  Member& member = members_[board];
+  if (!Calibrates() || member.state != State::kUp || member.calibrating != 0 || now < member.rests_until) return;
+  const bool rested = member.rests_until != Time();
+  if (rested) member.rests_until = Time();
+  const bool idle = member.jobs.empty();
+  const bool due = !member.held.empty() &&
+                   (idle || member.held.size() >= options_.calibrate_after || now - member.first_held >= options_.calibrate_within);
+  if (rested || due || !member.calibration.known()) SendReference(board);
+}
+
+}  // namespace lathe
