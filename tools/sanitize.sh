@@ -8,8 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A tests=(
-  [asan]="core_test codegen_test space_test db_test agreement_test"
-  [tsan]="core_test space_test"
+  [asan]="core_test codegen_test space_test db_test agreement_test board_test"
+  [tsan]="core_test space_test board_test"
 )
 
 tools/install-dependencies.sh

@@ -191,7 +191,8 @@ int Drive(const char* program, const char* path, int count) {
   Result<RecordedSpace> space = RecordedSpace::Load(path);
   if (!space) return 1;
   std::vector<std::unique_ptr<BoardLink>> links;
-  for (const std::string& endpoint : *ParseEndpoints(boards)) {
+  const std::vector<std::string> endpoints = *ParseEndpoints(boards);
+  for (const std::string& endpoint : endpoints) {
     LinkOptions link;
     link.endpoint = endpoint;
     link.call_seconds = 60;

@@ -61,7 +61,7 @@ int Run(int rounds) {
 
   const Operator* op = *library->FindOperator("resize");
   const KernelTemplate* tmpl = *library->FindTemplate("resize/resize_cpu");
-  Result<Workload> workload = op->Normalise(*ParseWorkload("resize:h=1080,w=1920,c=3,oh=640,ow=640"));
+  Result<Workload> workload = op->Normalise(*ParseWorkload("resize:h=1080,w=1920,c=3,oh=384,ow=384"));
   if (!workload) return 1;
   Result<Space> space = tmpl->SpaceFor(*op, *workload, (*local)->target());
   if (!space) return 1;

@@ -1,6 +1,7 @@
 #include "rpc/agent/agent_server.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -98,6 +99,8 @@ Result<std::unique_ptr<AgentServer>> AgentServer::Start(Board* board, UploadStor
   service.log = chosen.log;
   state->service = std::make_unique<BoardService>(board, store, std::move(service));
 
+  // Or whoever sends texts that are none fills the log.
+  google::protobuf::SetLogHandler(nullptr);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;

@@ -40,7 +40,12 @@ Error FromGrpc(const grpc::Status& status, const std::string& endpoint) {
   const std::string& message = status.error_message();
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
-      return {ErrorCode::kUnavailable, fmt::format("board '{}' does not answer: {}", endpoint, message)};
+      // What gRPC says when one side speaks TLS and the other does not, or does not trust it, is no help.
+      return {ErrorCode::kUnavailable,
+              fmt::format("board '{}' does not answer: {}{}", endpoint, message,
+                          message.find("Socket closed") != std::string::npos || message.find("handshak") != std::string::npos
+                              ? "; if it is up, certificates are missing or were made by another authority"
+                              : "")};
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return {ErrorCode::kUnavailable,
               fmt::format("board '{}' does not answer in time; does one side use TLS and the other not, or were the certificates made by "

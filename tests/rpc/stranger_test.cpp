@@ -13,6 +13,7 @@
 #include "rpc/client/board_report.h"
 #include "rpc/lathe.grpc.pb.h"
 #include "rpc/security/certificates.h"
+#include "rpc/wire.h"
 
 namespace lathe {
 namespace {
@@ -45,15 +46,15 @@ class Guarded : public ::testing::Test {
   static std::filesystem::path Own() { return dir_->path() / "own"; }
   static std::filesystem::path Foreign() { return dir_->path() / "foreign"; }
 
-  static Agent::Setup Setup() {
+  static Agent::Setup WithTls() {
     Agent::Setup setup;
     const std::string board = (Own() / "boards/bench").string();
     setup.serve.tls = TlsFiles{board + "/ca.pem", board + "/board.pem", board + "/board.key"};
     setup.serve.clients = {{"alice", {true, true, true, ""}}, {"bob", {false, true, false, ""}}, {"late", {true, true, true, ""}}};
     return setup;
   }
-  LinkOptions As(const std::string& name) const { return As(Own() / "clients" / name); }
-  LinkOptions As(const std::filesystem::path& folder) const {
+  LinkOptions As(const std::string& name) const { return With(Own() / "clients" / name); }
+  LinkOptions With(const std::filesystem::path& folder) const {
     LinkOptions options;
     options.endpoint = agent_.endpoint();
     options.certificates = ReadClient(folder);
@@ -72,7 +73,7 @@ class Guarded : public ::testing::Test {
   }
 
   static TempDir* dir_;
-  Agent agent_{Setup()};
+  Agent agent_{WithTls()};
 };
 TempDir* Guarded::dir_ = nullptr;
 
@@ -91,7 +92,7 @@ TEST_F(Guarded, ATunerWithoutACertificateIsNotHeard) {
 }
 
 TEST_F(Guarded, ACertificateOfAnotherAuthorityIsNotHeard) {
-  EXPECT_FALSE(Measure(As(Foreign() / "clients/alice")));
+  EXPECT_FALSE(Measure(With(Foreign() / "clients/alice")));
   LinkOptions disguised = As("alice");
   disguised.certificates->certificate = *ReadFile(Foreign() / "clients/alice/client.pem");
   disguised.certificates->key = *ReadFile(Foreign() / "clients/alice/client.key");
@@ -167,9 +168,10 @@ class Open : public ::testing::Test {
     v1::HoldRequest request;
     request.mutable_protocol()->set_oldest(1);
     request.mutable_protocol()->set_newest(1);
+    request.set_lease_id(lease_);
     v1::HoldReply reply;
     EXPECT_TRUE(stub_->Hold(&context, request, &reply).ok());
-    return reply.lease_id();
+    return lease_ = reply.lease_id();
   }
   v1::ToBoard OpenMessage() {
     v1::ToBoard message;
@@ -203,6 +205,7 @@ class Open : public ::testing::Test {
   }
   Agent agent_;
   std::unique_ptr<v1::Board::Stub> stub_;
+  std::string lease_;
 };
 
 TEST_F(Open, PlainGarbageOnThePortIsShrugged) {

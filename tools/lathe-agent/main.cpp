@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -133,6 +134,7 @@ int Serve(AgentFlags flags) {
 }  // namespace lathe
 
 int main(int argc, char** argv) {
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);  // what matters comes as errors of our own
   CLI::App app{"lathe-agent offers this machine to `lathe tune --board HOST:PORT`."};
   app.footer(
       "An agent runs what its clients send. On loopback it needs nothing; on any other address it demands mutual TLS (--certs, see `lathe "

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <exception>
 
 #include "tools/lathe/board_commands.h"
 #include "tools/lathe/command.h"
 
 int main(int argc, char** argv) {
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);  // what matters comes as errors of our own
   CLI::App app{
       "Lathe finds the fastest kernels for your board.\n\n"
       "  lathe tasks  model.onnx                                  what there is to tune\n"
