@@ -120,6 +120,9 @@ void BoardPool::Poke() {
 }
 
 void BoardPool::Run() {
+  // Looking after every board at every event would cost the square of their number.
+  constexpr std::chrono::milliseconds kLook{25};
+  Time next_look{};
   for (;;) {
     std::deque<std::pair<size_t, LinkEvent>> events;
     {
@@ -133,7 +136,10 @@ void BoardPool::Run() {
     {
       std::unique_lock lock(mutex_);
       for (auto& [board, event] : events) Handle(board, std::move(event));
-      Tick();
+      if (const Time now = SteadyClock::now(); now >= next_look) {
+        Tick();
+        next_look = now + kLook;
+      }
       Dispatch(lock);
       std::swap(notices, notices_);
     }

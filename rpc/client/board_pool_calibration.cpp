@@ -64,8 +64,10 @@ void BoardPool::HandleReference(size_t board, const Measurement& measurement) {
 
 void BoardPool::Hold(size_t board, Measurement measurement) {
   Member& member = members_[board];
-  if (member.held.empty()) member.first_held = SteadyClock::now();
+  const Time now = SteadyClock::now();
+  if (member.held.empty()) member.first_held = now;
   member.held.push_back(std::move(measurement));
+  MindCalibration(board, now);
 }
 
 void BoardPool::ReleaseHeld(size_t board) {
