@@ -32,12 +32,24 @@ void CostModel::Add(const Point& point, bool ok, double objective) {
   if (!works) return;
   rows_.Append(row);
   base_rows_.values.insert(base_rows_.values.end(), row.begin(), row.begin() + static_cast<std::ptrdiff_t>(base_rows_.columns));
-  targets_.push_back(static_cast<float>(Target(objective)));
+  logs_.push_back(static_cast<float>(Target(objective)));
   best_target_ = std::max(best_target_, Target(objective));
 }
 
+void CostModel::CompressSlow() {
+  targets_ = logs_;
+  if (options_.slow_weight >= 1) return;
+  std::vector<float> sorted = logs_;
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+  std::nth_element(sorted.begin(), middle, sorted.end());
+  for (float& target : targets_) {
+    if (target < *middle) target = *middle + static_cast<float>(options_.slow_weight) * (target - *middle);
+  }
+}
+
 Status CostModel::Refit(uint64_t seed) {
-  if (targets_.size() < 2) return Error{ErrorCode::kInternal, "refit a cost model with fewer than two working observations"};
+  if (logs_.size() < 2) return Error{ErrorCode::kInternal, "refit a cost model with fewer than two working observations"};
+  CompressSlow();
   if (options_.gaussian) {
     if (Status status = process_.Fit(base_rows_, targets_, seed); !status) return status.error();
   }

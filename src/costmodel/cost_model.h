@@ -1,8 +1,9 @@
 // CostModel: everything a strategy learns about one space: what a point will cost, how sure that is, and whether it works at all.
 //
-// The target is the log of throughput: a tile twice as slow is as far from the best at microseconds as at seconds. Two surrogates with
-// different prejudices are averaged: boosted trees see thresholds and products, the Gaussian process sees smooth slopes and its own
-// ignorance.
+// The target is the log of throughput: a tile twice as slow is as far from the best at microseconds as at seconds. Below the median that
+// distance counts half: many spaces have a long slow tail, and telling its members apart must not shape the model at the top.
+// Two surrogates with different prejudices can be averaged: boosted trees see thresholds and products, the Gaussian process sees smooth
+// slopes and its own ignorance.
 #pragma once
 
 #include <memory>
@@ -23,6 +24,7 @@ struct CostModelOptions {
   EnsembleOptions ensemble;
   GaussianProcessOptions process;
   bool validity = true;
+  double slow_weight = 0.5;        // how much of their distance from the median those slower than it keep; 1: all of it
   size_t most_boosted_rows = 400;  // more observations than this are thinned; see row_choice.h
 };
 
@@ -49,7 +51,7 @@ class CostModel {
 
   void Add(const Point& point, bool ok, double objective);
   size_t added() const { return ok_.size(); }
-  size_t worked() const { return targets_.size(); }
+  size_t worked() const { return logs_.size(); }
   // Learns from all that was added; needs at least two that worked.
   Status Refit(uint64_t seed);
   // The target of an objective (log throughput), and of the best one added.
@@ -61,12 +63,15 @@ class CostModel {
   const FeatureEncoder& encoder() const { return encoder_; }
 
  private:
+  void CompressSlow();
+
   FeatureEncoder encoder_;
   CostModelOptions options_;
   Rows all_;                    // every point added
   std::vector<float> ok_;       // 1 or 0, of all_
   Rows rows_, base_rows_;       // those that worked: all features, the parameters' alone
-  std::vector<float> targets_;  // of rows_
+  std::vector<float> logs_;     // log throughput, of rows_
+  std::vector<float> targets_;  // what is learnt: logs_ with the slower half compressed; of the last refit
   double best_target_;
   BoostedEnsemble ensemble_;
   GaussianProcess process_;

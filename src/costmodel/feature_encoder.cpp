@@ -7,6 +7,8 @@
 #include <random>
 #include <variant>
 
+#include "costmodel/constraint_features.h"
+
 namespace lathe {
 namespace {
 
@@ -33,10 +35,21 @@ double TwosIn(double value) {
   return twos;
 }
 
+// The values of one function after those of the other; either may be empty.
+FeatureFunction Joined(FeatureFunction first, FeatureFunction second) {
+  if (!first || !second) return first ? std::move(first) : std::move(second);
+  return [first = std::move(first), second = std::move(second)](const Point& point) {
+    std::vector<double> values = first(point);
+    const std::vector<double> more = second(point);
+    values.insert(values.end(), more.begin(), more.end());
+    return values;
+  };
+}
+
 }  // namespace
 
 FeatureEncoder::FeatureEncoder(const Space& space, FeatureFunction features, EncoderOptions options)
-    : features_(options.manifest ? std::move(features) : nullptr) {
+    : features_(Joined(options.manifest ? std::move(features) : nullptr, options.constraints ? ConstraintFeatures(space) : nullptr)) {
   const std::vector<Parameter>& parameters = space.parameters();
   for (size_t p = 0; p < parameters.size(); ++p) {
     const size_t count = parameters[p].values.size();

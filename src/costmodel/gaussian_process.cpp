@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <unordered_map>
 
 #include "costmodel/row_choice.h"
 
@@ -11,10 +12,11 @@ namespace {
 
 constexpr double kSqrt5 = 2.23606797749979;
 // Priors of the logarithms: a length scale of about half the range of a column that matters, up to several ranges for one that does not; a
-// standardised signal of about 1; a noise of about 3 % of it.
+// standardised signal of about 1, joint and additive alike; a noise of about 3 % of it.
 constexpr double kScaleDeviation = 1.0;
 constexpr double kSignalMean = 0.0, kSignalDeviation = 0.7;
 constexpr double kNoiseMean = -3.5, kNoiseDeviation = 1.0;
+constexpr double kAdditiveMean = 0.0, kAdditiveDeviation = 0.7;
 
 template <typename Array>
 auto Matern(const Array& squared, typename Array::Scalar signal) {
@@ -24,18 +26,42 @@ auto Matern(const Array& squared, typename Array::Scalar signal) {
   return Plain(signal * (1 + r + r.square() / 3) * (-r).exp());
 }
 
+// Covariance of columns of `a` with columns of `b`, both [columns, count] and divided by the length scales: a joint part that knows
+// every interaction, and an additive part, the mean over columns, that learns what one parameter does from all rows at once.
+template <typename Scalar>
+Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> Covariance(const Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>& a,
+                                                                 const Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>& b,
+                                                                 Scalar signal, Scalar additive) {
+  using Array = Eigen::Array<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+  Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> squared = -2 * a.transpose() * b;
+  squared.colwise() += a.colwise().squaredNorm().transpose();
+  squared.rowwise() += b.colwise().squaredNorm();
+  Array covariance = Matern(squared.array(), signal);
+  if (additive > 0) {
+    const Scalar each = additive / static_cast<Scalar>(a.rows());
+    // A column of parameters has few distinct values, so most of it is looked up.
+    using Values = Eigen::Array<Scalar, Eigen::Dynamic, 1>;
+    for (Eigen::Index c = 0; c < a.rows(); ++c) {
+      std::unordered_map<Scalar, Values> of_value;
+      const Values own = a.row(c).transpose();
+      for (Eigen::Index j = 0; j < b.cols(); ++j) {
+        const auto [found, fresh] = of_value.try_emplace(b(c, j));
+        if (fresh) found->second = Matern((own - b(c, j)).square().eval(), each);
+        covariance.col(j) += found->second;
+      }
+    }
+  }
+  return covariance.matrix();
+}
+
 }  // namespace
 
 GaussianProcess::Matrix GaussianProcess::Kernel(const Matrix& a, const Matrix& b) const {
   const Eigen::Index columns = a.cols();
   const Eigen::ArrayXd inverse = (-theta_.head(columns).array()).exp();
-  const double signal = std::exp(2 * theta_(columns));
-  const Matrix sa = a * inverse.matrix().asDiagonal();
-  const Matrix sb = b * inverse.matrix().asDiagonal();
-  Matrix squared = -2 * sa * sb.transpose();
-  squared.colwise() += sa.rowwise().squaredNorm();
-  squared.rowwise() += sb.rowwise().squaredNorm().transpose();
-  return Matern(squared.array(), signal).matrix();
+  const Matrix sa = inverse.matrix().asDiagonal() * a.transpose();
+  const Matrix sb = inverse.matrix().asDiagonal() * b.transpose();
+  return Covariance<double>(sa, sb, std::exp(2 * theta_(columns)), AdditiveVariance(theta_));
 }
 
 double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::VectorXd& y, const Eigen::VectorXd& theta,
@@ -51,6 +77,19 @@ double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::Vecto
   const Eigen::ArrayXXd decay = (-r).exp();
   const Eigen::ArrayXXd smooth = signal * (1 + r + r.square() / 3) * decay;
   Matrix covariance = smooth.matrix();
+  // The additive part keeps its derivatives by column until K^-1 is known.
+  const double additive = AdditiveVariance(theta);
+  const double each = additive / static_cast<double>(columns);
+  std::vector<Eigen::ArrayXXd> slopes;
+  Eigen::ArrayXXd sum_of_columns = Eigen::ArrayXXd::Zero(n, n);
+  for (Eigen::Index c = 0; c < columns && options_.additive; ++c) {
+    Eigen::ArrayXXd rc(n, n);
+    for (Eigen::Index j = 0; j < n; ++j) rc.col(j) = (scaled.col(c).array() - scaled(j, c)).abs() * kSqrt5;
+    const Eigen::ArrayXXd fade = each * (-rc).exp();
+    sum_of_columns += (1 + rc + rc.square() / 3) * fade;
+    slopes.push_back((1 + rc) * fade * rc.square() / 3);
+  }
+  covariance += sum_of_columns.matrix();
   covariance.diagonal().array() += noise + 1e-8;
   const Eigen::LLT<Matrix> cholesky(covariance);
   if (cholesky.info() != Eigen::Success) return std::numeric_limits<double>::infinity();
@@ -66,10 +105,11 @@ double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::Vecto
   for (Eigen::Index c = 0; c < columns; ++c) {
     const Eigen::VectorXd column = scaled.col(c);
     const double sum = 2 * (row_sums.array() * column.array().square()).sum() - 2 * column.dot(weight * column);
-    (*gradient)(c) = sum;
+    (*gradient)(c) = sum + (options_.additive ? (outer.array() * slopes[static_cast<size_t>(c)]).sum() : 0.0);
   }
   (*gradient)(columns) = 2 * (outer.array() * smooth).sum();
   (*gradient)(columns + 1) = 2 * noise * outer.trace();
+  (*gradient)(columns + 2) = 2 * (outer.array() * sum_of_columns).sum();
 
   const auto prior = [&](Eigen::Index index, double mean, double deviation) {
     const double z = (theta(index) - mean) / deviation;
@@ -79,7 +119,12 @@ double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::Vecto
   for (Eigen::Index c = 0; c < columns; ++c) prior(c, ScaleMean(c), kScaleDeviation);
   prior(columns, kSignalMean, kSignalDeviation);
   prior(columns + 1, kNoiseMean, kNoiseDeviation);
+  prior(columns + 2, kAdditiveMean, kAdditiveDeviation);
   return value;
+}
+
+double GaussianProcess::AdditiveVariance(const Eigen::VectorXd& theta) const {
+  return options_.additive ? std::exp(2 * theta(theta.size() - 1)) : 0;
 }
 
 double GaussianProcess::ScaleMean(Eigen::Index column) const {
@@ -113,17 +158,20 @@ double GaussianProcess::Descend(const Matrix& x, const Eigen::VectorXd& y, doubl
 
 // What a handful of rows suggested may be a mode that more rows no longer support but that small steps do not leave: so each time the rows
 // have grown by half, a search from the priors competes with the one from where the last fit ended.
-void GaussianProcess::FitScales(const Matrix& x, const Eigen::VectorXd& y) {
-  const Eigen::Index size = x.cols() + 2;
+void GaussianProcess::FitScales(const Matrix& x, const Eigen::VectorXd& y, size_t total) {
+  const Eigen::Index size = x.cols() + 3;
   const bool known = theta_.size() == size;
+  if (known && static_cast<double>(total) < static_cast<double>(rows_at_fit_) * (1 + options_.growth_between_fits)) return;
+  rows_at_fit_ = total;
   double warm = std::numeric_limits<double>::infinity();
   if (known) warm = Descend(x, y, 0.08, options_.steps_warm, &theta_);
   if (known && x.rows() < rows_at_cold_fit_ + rows_at_cold_fit_ / 2 && std::isfinite(warm)) return;
   rows_at_cold_fit_ = x.rows();
   Eigen::VectorXd fresh(size);
   for (Eigen::Index c = 0; c < x.cols(); ++c) fresh(c) = ScaleMean(c);
-  fresh(size - 2) = kSignalMean;
-  fresh(size - 1) = kNoiseMean;
+  fresh(size - 3) = kSignalMean;
+  fresh(size - 2) = kNoiseMean;
+  fresh(size - 1) = kAdditiveMean;
   if (Descend(x, y, 0.2, options_.steps_cold, &fresh) < warm || !known) theta_ = fresh;
 }
 
@@ -147,7 +195,7 @@ Status GaussianProcess::Fit(const Rows& rows, const std::vector<float>& targets,
   Matrix x;
   Eigen::VectorXd y;
   gather(ChooseRows(targets, options_.most_rows_for_scales, seed), &x, &y);
-  FitScales(x, y);
+  FitScales(x, y, count);
   gather(ChooseRows(targets, options_.most_rows, seed), &x_, &y);
   const Matrix covariance = Kernel(x_, x_);
   double noise = std::exp(2 * theta_(x_.cols() + 1)) + 1e-8;
@@ -175,20 +223,18 @@ Result<PoolPosterior> GaussianProcess::Pool(const Rows& rows, size_t most_assume
   const Eigen::VectorXf inverse = (-theta_.head(columns).array()).exp().matrix().cast<float>();
   PoolPosterior pool;
   pool.signal_ = static_cast<float>(std::exp(2 * theta_(columns)));
+  pool.additive_ = static_cast<float>(AdditiveVariance(theta_));
   pool.noise_ = static_cast<float>(std::exp(2 * theta_(columns + 1))) + 1e-6F;
   pool.scale_ = static_cast<float>(scale_);
   pool.scaled_ = inverse.asDiagonal() * Eigen::Map<const Eigen::MatrixXf>(rows.values.data(), columns, count);
   const Eigen::MatrixXf known = inverse.asDiagonal() * x_.transpose().cast<float>();  // [columns, n]
   pool.known_ = n;
   pool.whitened_.resize(n + static_cast<Eigen::Index>(most_assumed), count);
-  Eigen::MatrixXf cross = -2 * known.transpose() * pool.scaled_;
-  cross.colwise() += known.colwise().squaredNorm().transpose();
-  cross.rowwise() += pool.scaled_.colwise().squaredNorm();
-  cross = Matern(cross.array(), pool.signal_).matrix();
+  Eigen::MatrixXf cross = Covariance<float>(known, pool.scaled_, pool.signal_, pool.additive_);
   const Eigen::VectorXf mean = cross.transpose() * alpha_.cast<float>();
   lower_.triangularView<Eigen::Lower>().solveInPlace(cross);
   pool.whitened_.topRows(n) = cross;
-  pool.variance_ = (pool.signal_ - cross.colwise().squaredNorm().array()).max(1e-7F).matrix();
+  pool.variance_ = (pool.signal_ + pool.additive_ - cross.colwise().squaredNorm().array()).max(1e-7F).matrix();
   for (Eigen::Index i = 0; i < count; ++i) {
     pool.prediction_.mean.push_back(static_cast<float>(mean(i) * scale_ + mean_));
     pool.prediction_.deviation.push_back(std::sqrt(pool.variance_(i)) * pool.scale_);
@@ -199,9 +245,8 @@ Result<PoolPosterior> GaussianProcess::Pool(const Rows& rows, size_t most_assume
 void PoolPosterior::Assume(size_t row) {
   if (known_ >= whitened_.rows()) return;  // more than was announced: the rest of the batch is a little less spread
   const auto at = static_cast<Eigen::Index>(row);
-  const Eigen::VectorXf point = scaled_.col(at);
-  const Eigen::ArrayXf squared = (scaled_.colwise() - point).colwise().squaredNorm().transpose().array();
-  const Eigen::VectorXf prior = Matern(squared, signal_).matrix();
+  const Eigen::MatrixXf point = scaled_.col(at);
+  const Eigen::VectorXf prior = Covariance<float>(scaled_, point, signal_, additive_);
   const Eigen::VectorXf covariance = prior - whitened_.topRows(known_).transpose() * whitened_.topRows(known_).col(at);
   const Eigen::VectorXf added = covariance / std::sqrt(variance_(at) + noise_);
   whitened_.row(known_++) = added.transpose();

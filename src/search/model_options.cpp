@@ -68,6 +68,14 @@ Result<ModelOptions> ModelOptions::Parse(const StrategyOptions& options) {
       status = Read(name, text, 0, 100, &parsed.kappa);
     } else if (name == "epsilon") {
       status = Read(name, text, 0, 1, &parsed.epsilon);
+    } else if (name == "local") {
+      status = Read(name, text, 0, 1, &parsed.local);
+    } else if (name == "slow_weight") {
+      status = Read(name, text, 0, 1, &parsed.slow_weight);
+    } else if (name == "constraints") {
+      status = Read(name, text, &parsed.constraints);
+    } else if (name == "additive") {
+      status = Read(name, text, &parsed.additive);
     } else if (name == "start") {
       status = Read(name, text, 0, 10000, &parsed.start);
     } else if (name == "spread") {

@@ -18,16 +18,20 @@ struct ModelOptions {
   std::string acquisition = "ei";  // "ei" (expected improvement), "ucb" (mean + kappa * deviation), "mean" (no uncertainty)
   double kappa = 1.0;
   double epsilon = 0.03;  // share of proposals that are drawn at random
-  int start = 0;          // size of the covering start; 0: by the number of parameters and the budget
+  double local = 0.25;    // share of proposals that differ from the best point in two parameters at most
+  int start = 0;          // size of the covering start; 0: 6, or a fifth of a small budget
   int spread = 8;         // candidates each point of the start is the most distant of; 1: a random start
   bool pairs = true;      // features: products and ratios of pairs of parameters
   bool alignment = true;  // features: how often two divides a number, whether it is a power of two
   bool logs = true;
-  bool manifest = true;    // features: the manifest's
-  bool diversity = true;   // a batch spreads itself
-  bool neighbours = true;  // candidates: neighbours of the best, local search on the acquisition
-  bool validity = true;    // learns which configs fail
-  int pool = 400;          // random candidates scored a time
+  bool manifest = true;      // features: the manifest's
+  bool constraints = true;   // features: what the constraints compare
+  bool additive = true;      // Gaussian process: a part that learns what each parameter does by itself
+  double slow_weight = 0.5;  // how much of their distance from the median slow points keep; 1: all of it
+  bool diversity = true;     // a batch spreads itself
+  bool neighbours = true;    // candidates: neighbours of the best, local search on the acquisition
+  bool validity = true;      // learns which configs fail
+  int pool = 400;            // random candidates scored a time
 
   static Result<ModelOptions> Parse(const StrategyOptions& options);
 };

@@ -14,14 +14,21 @@ constexpr size_t kBreeders = 20;  // best points whose offspring are candidates
 constexpr size_t kLocal = 5;      // best points whose neighbours are all candidates
 constexpr size_t kClimbers = 6;   // candidates from which the climb starts
 constexpr int kClimbs = 3;        // steps of it
+constexpr size_t kClose = 2;      // parameters in which a local pick may differ from the best point
 constexpr size_t kFewestWorking = 4;
 
 CostModelOptions ModelOf(const ModelOptions& options) {
   CostModelOptions model;
-  model.encoder = {.logs = options.logs, .alignment = options.alignment, .pairs = options.pairs, .manifest = options.manifest};
+  model.encoder = {.logs = options.logs,
+                   .alignment = options.alignment,
+                   .pairs = options.pairs,
+                   .manifest = options.manifest,
+                   .constraints = options.constraints};
   model.boosted = options.surrogate != "gp";
   model.gaussian = options.surrogate != "boosted";
   model.validity = options.validity;
+  model.slow_weight = options.slow_weight;
+  model.process.additive = options.additive;
   model.ensemble.members = static_cast<size_t>(options.members);
   BoosterOptions& booster = model.ensemble.booster;
   booster.objective = options.objective == "rank" ? "rank:pairwise" : "reg:squarederror";
@@ -32,10 +39,10 @@ CostModelOptions ModelOf(const ModelOptions& options) {
   return model;
 }
 
-size_t StartSize(const ModelOptions& options, const Space& space, size_t budget) {
+// Small: what a model learns from six points, and then chooses to ask, is worth more than further points without it.
+size_t StartSize(const ModelOptions& options, size_t budget) {
   if (options.start > 0) return static_cast<size_t>(options.start);
-  const size_t wanted = 2 * space.parameters().size() + 2;
-  return std::clamp<size_t>(std::min(wanted, budget / 5), 6, 24);
+  return std::clamp<size_t>(budget / 5, 4, 6);
 }
 
 }  // namespace
@@ -46,7 +53,7 @@ ModelStrategy::ModelStrategy(const StrategyContext& context, const ModelOptions&
       unseen_(*context.space),
       random_(context.seed),
       model_(*context.space, context.features, ModelOf(options)),
-      start_size_(StartSize(options, *context.space, context.budget)) {
+      start_size_(StartSize(options, context.budget)) {
   met_.columns = model_.encoder().base_columns();
 }
 
@@ -141,19 +148,32 @@ std::vector<Point> ModelStrategy::ByModel(size_t count) {
     expected_gain_ = 0;
     for (size_t i = flying.size(); i < points.size(); ++i) expected_gain_ = std::max(*expected_gain_, Promise(*scores, i));
   }
+  // Some picks stay close to the best point: where the model is wrong about the rest of the space, the climb still goes on.
+  const auto close = [&](const Point& point) {
+    size_t apart = 0;
+    for (size_t p = 0; p < point.size(); ++p) apart += point[p] != best_.front().point[p] ? 1 : 0;
+    return apart <= kClose;
+  };
+  std::uniform_real_distribution<double> uniform(0, 1);
   std::vector<Point> picked;
   std::vector<bool> taken(points.size(), false);
-  while (picked.size() < count) {
+  const auto most_promising = [&](bool only_close) {
     size_t best = points.size();
-    double promise = -std::numeric_limits<double>::infinity();
+    double promise = 0;
     for (size_t i = flying.size(); i < points.size(); ++i) {
-      if (taken[i]) continue;
+      if (taken[i] || (only_close && !close(points[i]))) continue;
       const double own = Promise(*scores, i);
       if (best == points.size() || own > promise) {
         promise = own;
         best = i;
       }
     }
+    return best;
+  };
+  while (picked.size() < count) {
+    size_t best = points.size();
+    if (options_.local > 0 && !best_.empty() && uniform(random_) < options_.local) best = most_promising(true);
+    if (best == points.size()) best = most_promising(false);
     if (best == points.size()) break;
     taken[best] = true;
     picked.push_back(points[best]);

@@ -1,13 +1,13 @@
 // ModelStrategy: asks a cost model which unseen points promise most, measures those, learns, and asks again.
 //
-// 1. A start that covers the space: each point the most distant of a few random ones (Mitchell's best candidate, 1991), because a plain
-// maximin design
-//    sits in the corners, where kernels are worst.
+// 1. A small start that covers the space: each point the most distant of a few random ones (Mitchell's best candidate, 1991), because a
+//    plain maximin design sits in the corners, where kernels are worst.
 // 2. Then, for each batch: refit (only when something new was observed); candidates from random points, neighbours and offspring of the
-// best, and
-//    a climb on the acquisition through valid neighbours; picks by acquisition, each shrinking the doubt around it, points in flight first.
-// A share epsilon is drawn at random: it costs little and bounds the damage of a model that is sure and wrong.
-// Until enough has worked to fit a model, points are drawn as in the start.
+//    best, and a climb on the acquisition through valid neighbours; picks by acquisition, each shrinking the doubt around it, points in
+//    flight first.
+// A share `local` of the picks stays within two parameters of the best point, and a share `epsilon` is drawn at random: both bound the
+// damage of a model that is sure and wrong, the one by climbing on, the other by looking elsewhere.
+// Until enough has worked to fit a model, points are drawn as in the start. docs/search.md says what each ingredient brings.
 #pragma once
 
 #include <random>

@@ -260,8 +260,6 @@ nlohmann::ordered_json FiguresJson(const ReplayFigures& figures) {
   for (const auto& [fraction, trials] : figures.trials_to) {
     json["trials_to"][ToString(Value(fraction))] = trials ? nlohmann::ordered_json(*trials) : nlohmann::ordered_json(nullptr);
   }
-  json["auc"] = figures.auc;
-  json["score"] = figures.score;
   json["strategy_s"] = figures.strategy_s;
   return json;
 }
@@ -275,7 +273,9 @@ nlohmann::ordered_json ToJson(const ReplayReport& report) {
     one.update(FiguresJson(figures));
     json["spaces"].push_back(std::move(one));
   }
-  json["overall"] = FiguresJson(Overall(report.spaces));
+  const ReplayFigures overall = Overall(report.spaces);
+  json["overall"] = FiguresJson(overall);
+  json["overall"]["score"] = overall.score;
   return json;
 }
 

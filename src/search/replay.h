@@ -50,6 +50,8 @@ struct ReplayReport {
 Result<ReplayFigures> Replay(const RecordedSpace& space, const ReplayOptions& options);
 // Means over spaces; medians for trials_to.
 ReplayFigures Overall(const std::vector<ReplayFigures>& spaces);
+// {"strategy", "seeds", "spaces": [{"id", "at": {"25": mean, …}, "p10": {…}, "trials_to": {"0.9": median or null, …}, "strategy_s"}],
+// "overall": {the same keys without id, "score"}}.
 nlohmann::ordered_json ToJson(const ReplayReport& report);
 
 // Expected best time after 1, 2, … `most` draws without replacement out of `total` configurations, of which those in `sorted` (ascending)

@@ -69,6 +69,47 @@ TEST(GaussianProcess, LosesDoubtAroundWhatIsAssumedAndKeepsTheMean) {
   EXPECT_NEAR(pool->prediction().deviation[10], after.deviation[10], 0.3F * after.deviation[10] + 1e-3F);
 }
 
+TEST(GaussianProcess, LearnsFromFewRowsWhatEachColumnDoesByItself) {
+  // Two dozen rows of six columns that add up; half the columns have a bump, which no straight line follows.
+  std::mt19937 random(5);
+  std::uniform_real_distribution<float> uniform(0, 1);
+  const auto draw = [&](int count) {
+    Rows rows;
+    rows.columns = 6;
+    for (int i = 0; i < count; ++i) {
+      std::vector<float> row;
+      for (int c = 0; c < 6; ++c) row.push_back(std::round(3 * uniform(random)) / 3);
+      rows.Append(row);
+    }
+    return rows;
+  };
+  const auto sums = [](const Rows& rows) {
+    std::vector<float> targets;
+    for (size_t i = 0; i < rows.count(); ++i) {
+      float sum = 0;
+      for (size_t c = 0; c < 6; ++c) sum += c % 2 == 0 ? rows.row(i)[c] : 2 * std::abs(rows.row(i)[c] - 0.5F);
+      targets.push_back(sum);
+    }
+    return targets;
+  };
+  const Rows asked = draw(200);
+  const std::vector<float> truth = sums(asked);
+  const auto error = [&](bool additive) {
+    random.seed(11);
+    double sum = 0;
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      const Rows rows = draw(24);
+      GaussianProcess process{GaussianProcessOptions{.additive = additive}};
+      EXPECT_TRUE(process.Fit(rows, sums(rows), 1));
+      const auto prediction = process.Predict(asked);
+      EXPECT_TRUE(prediction);
+      for (size_t i = 0; i < asked.count(); ++i) sum += std::pow(prediction->mean[i] - truth[i], 2);
+    }
+    return sum;
+  };
+  EXPECT_LT(error(true), 0.8 * error(false));
+}
+
 TEST(GaussianProcess, SurvivesRowsThatAreEqualAndTargetsThatDoNotVary) {
   Rows rows;
   rows.columns = 2;

@@ -154,6 +154,9 @@ TEST_P(EveryStrategy, ProposesFromAVastSpaceWithoutWalkingIt) {
 TEST(Strategy, AnnealingBeatsRandomOnAverage) { EXPECT_LT(MeanSearch("annealing"), MeanSearch("random")); }
 TEST(Strategy, GeneticBeatsRandomOnAverage) { EXPECT_LT(MeanSearch("genetic"), MeanSearch("random")); }
 
+TEST(Strategy, LocalBeatsRandomOnAverage) { EXPECT_LT(MeanSearch("local"), MeanSearch("random")); }
+TEST(Strategy, PortfolioBeatsRandomOnAverage) { EXPECT_LT(MeanSearch("portfolio"), MeanSearch("random")); }
+
 TEST(Strategy, ModelFindsTheOptimumOfASmoothSpaceWithinEightyTrials) {
   EXPECT_LT(MeanSearch("model"), 1.03e-3);
   EXPECT_GT(MeanSearch("random"), 1.2e-3);

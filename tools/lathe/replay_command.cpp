@@ -35,8 +35,11 @@ std::string OrDash(const std::optional<double>& trials) { return trials ? fmt::f
 
 std::vector<std::string> Row(const ReplayFigures& figures, const std::vector<size_t>& budgets) {
   std::vector<std::string> row = {figures.id};
-  for (const size_t budget : budgets) row.push_back(fmt::format("{:.3f}", figures.at.at(budget)));
+  for (const size_t budget : budgets) {
+    row.push_back(fmt::format("{:.3f} / {:.3f}", figures.at.at(budget), figures.p10.at(budget)));
+  }
   for (const auto& [fraction, trials] : figures.trials_to) row.push_back(OrDash(trials));
+  row.push_back(fmt::format("{:.3f}", figures.auc));
   row.push_back(fmt::format("{:.3f}", figures.score));
   row.push_back(fmt::format("{:.2f}", figures.strategy_s));
   return row;
@@ -71,7 +74,7 @@ int RunReplay(const CommonOptions& common, ReplayFlags& flags) {
   std::vector<std::string> header = {"space"};
   for (const size_t budget : flags.options.budgets) header.push_back(fmt::format("at {}", budget));
   for (const auto& [fraction, ignored] : report.spaces.front().trials_to) header.push_back(fmt::format("to {:.0f}%", 100 * fraction));
-  header.insert(header.end(), {"score", "own s"});
+  header.insert(header.end(), {"area", "score", "own s"});
   Table table(header);
   for (const ReplayFigures& figures : report.spaces) table.Add(Row(figures, flags.options.budgets));
   if (report.spaces.size() > 1) {
@@ -79,8 +82,11 @@ int RunReplay(const CommonOptions& common, ReplayFlags& flags) {
     overall.id = "overall";
     table.Add(Row(overall, flags.options.budgets));
   }
-  fmt::print("{}, {} seeds: fraction of the optimum after so many trials, median trials to reach a fraction\n{}", report.strategy,
-             report.seeds, table.Text());
+  fmt::print(
+      "{}, {} seeds, {} in flight. At so many trials: fraction of the optimum, mean / worst decile of the seeds; median trials to reach a "
+      "fraction;\n"
+      "area under the curve; methodology score (0: random, 1: optimum at once); the strategy's own seconds a seed\n{}",
+      report.strategy, report.seeds, flags.options.in_flight, table.Text());
   return kExitOk;
 }
 
