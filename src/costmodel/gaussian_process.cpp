@@ -83,11 +83,27 @@ double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::Vecto
   std::vector<Eigen::ArrayXXd> slopes;
   Eigen::ArrayXXd sum_of_columns = Eigen::ArrayXXd::Zero(n, n);
   for (Eigen::Index c = 0; c < columns && options_.additive; ++c) {
-    Eigen::ArrayXXd rc(n, n);
-    for (Eigen::Index j = 0; j < n; ++j) rc.col(j) = (scaled.col(c).array() - scaled(j, c)).abs() * kSqrt5;
+    // Once for each pair of distinct values, of which parameters have few, then looked up for each pair of rows.
+    std::vector<double> values(scaled.col(c).begin(), scaled.col(c).end());
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
+    std::vector<Eigen::Index> place;
+    for (const double value : scaled.col(c)) place.push_back(std::lower_bound(values.begin(), values.end(), value) - values.begin());
+    const auto distinct = static_cast<Eigen::Index>(values.size());
+    const Eigen::Map<const Eigen::ArrayXd> of_place(values.data(), distinct);
+    Eigen::ArrayXXd rc(distinct, distinct);
+    for (Eigen::Index v = 0; v < distinct; ++v) rc.col(v) = (of_place - of_place(v)).abs() * kSqrt5;
     const Eigen::ArrayXXd fade = each * (-rc).exp();
-    sum_of_columns += (1 + rc + rc.square() / 3) * fade;
-    slopes.push_back((1 + rc) * fade * rc.square() / 3);
+    const Eigen::ArrayXXd level = (1 + rc + rc.square() / 3) * fade, steepness = (1 + rc) * fade * rc.square() / 3;
+    slopes.emplace_back(n, n);
+    for (Eigen::Index j = 0; j < n; ++j) {
+      const Eigen::Index of_column = place[static_cast<size_t>(j)];
+      for (Eigen::Index i = 0; i < n; ++i) {
+        const Eigen::Index of_row = place[static_cast<size_t>(i)];
+        sum_of_columns(i, j) += level(of_row, of_column);
+        slopes.back()(i, j) = steepness(of_row, of_column);
+      }
+    }
   }
   covariance += sum_of_columns.matrix();
   covariance.diagonal().array() += noise + 1e-8;
