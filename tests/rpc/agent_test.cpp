@@ -160,11 +160,7 @@ TEST_F(Faults, ALinkWithFiftyMillisecondsOfDelayAndLittleBandwidth) {
   EXPECT_GT(one_.runs, 5) << "the slow link's board takes its part";
 }
 
-TEST_F(Faults, DataThatIsCorruptedOnTheWay) {
-  Start(100, 10);
-  proxy_.corrupt_next = true;
-  ExpectAll(10, milliseconds(10 * 100));
-}
+// Corrupted data is tested with TLS, in stranger_test.cpp: only loopback goes without, and nothing there would notice flipped bits.
 
 TEST(Remote, AWayDownForSecondsLosesNothingOnTheOnlyBoard) {
   Agent agent;
