@@ -228,7 +228,8 @@ class Suppressor {
     dead_ = floats();
     ranks_ = integers();
   }
-  static int64_t ScratchBytes(int64_t n) { return 84 * n + 40 * 1024; }
+  // A multiple of 64, so that the next task's scratch is aligned too.
+  static int64_t ScratchBytes(int64_t n) { return CeilDiv(84 * n, 64) * 64 + 40 * 1024; }
 
   void Solve() {
     int64_t candidates = 0;
