@@ -144,7 +144,7 @@ Result<SessionSpec> Read(const v1::Open& message, const Limits& limits) {
   spec.run_seconds = message.run_seconds();
   spec.build_seconds = message.build_seconds();
   for (const double seconds : {spec.run_seconds, spec.build_seconds})
-    if (!(seconds > 0 && seconds < 1e6)) return Bad("open: a time limit is missing or absurd");
+    if (!(seconds >= 1e-3 && seconds < 1e6)) return Bad("open: a time limit is missing or absurd");
   return spec;
 }
 

@@ -7,6 +7,7 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include "core/file.h"
+#include "power/power_rail.h"
 #include "rpc/agent/board_service.h"
 #include "rpc/endpoint.h"
 
@@ -92,6 +93,12 @@ Result<std::unique_ptr<AgentServer>> AgentServer::Start(Board* board, UploadStor
     target.set_max_threads(static_cast<uint32_t>(offered.max_threads));
     target.set_problem(offered.problem);
     service.targets.push_back(std::move(target));
+  }
+  for (const PowerRail& found : FindPowerRails()) {
+    v1::PowerRail rail;
+    rail.set_name(found.name());
+    rail.set_source(found.source());
+    service.rails.push_back(std::move(rail));
   }
   service.conditions = chosen.conditions;
   service.rights = [options = &state->options](const grpc::CallbackServerContext& context) { return RightsOf(context, *options); };

@@ -14,6 +14,14 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const grp
   return reactor;
 }
 
+// A proto3 string must be UTF-8, or the whole reply cannot be read; a compiler's last words or a cut name need not be.
+std::string Ascii(std::string text, size_t most) {
+  if (text.size() > most) text.resize(most);
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) >= 0x80) c = '?';
+  return text;
+}
+
 grpc::Status Denied(const Rights& rights, const char* what) {
   return {grpc::StatusCode::PERMISSION_DENIED, fmt::format("'{}' may not {} on this board", rights.who, what)};
 }
@@ -133,7 +141,7 @@ grpc::ServerUnaryReactor* BoardService::Describe(grpc::CallbackServerContext* co
   reply->set_running(facts.running);
   reply->set_unacknowledged(facts.unacknowledged);
   reply->set_finished(facts.finished);
-  reply->set_last_error(facts.last_error.substr(0, 500));
+  reply->set_last_error(Ascii(facts.last_error, 500));
   reply->set_uptime_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count());
   if (options_.conditions)
     for (const auto& [name, value] : options_.conditions()) (*reply->mutable_conditions())[name] = value;
@@ -150,7 +158,7 @@ grpc::ServerUnaryReactor* BoardService::Hold(grpc::CallbackServerContext* contex
     return Answer(context, {grpc::StatusCode::FAILED_PRECONDITION,
                             fmt::format("this agent ({}) speaks protocol {} to {}, the client {} to {}: update the older one", kVersion,
                                         options_.protocol.oldest, options_.protocol.newest, theirs.oldest, theirs.newest)});
-  const std::string holder = request->holder().substr(0, 200) + (rights.who == "loopback" ? "" : " (" + rights.who + ")");
+  const std::string holder = Ascii(request->holder(), 200) + (rights.who == "loopback" ? "" : " (" + rights.who + ")");
   Result<Board::Lease> lease = board_->Hold(holder, request->lease_id());
   if (!lease) return Answer(context, ToGrpc(lease.error()));
   if (lease->id != request->lease_id()) options_.log("held", {{"holder", holder}, {"peer", context->peer()}});

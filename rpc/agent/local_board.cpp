@@ -12,7 +12,8 @@ namespace lathe {
 namespace {
 
 std::chrono::milliseconds AtMost(double seconds, std::chrono::milliseconds most) {
-  return std::min(most, std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds)));
+  // Never 0: that would mean no limit at all.
+  return std::clamp(std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds)), std::chrono::milliseconds(1), most);
 }
 
 }  // namespace

@@ -98,8 +98,18 @@ Status MeasureStream::TakeJob(const v1::Job& message) {
     reference = found->second;
   }
   Result<MeasureRequest> request = wire::Read(message, reference, service_->options_.limits);
-  if (!request) return request.error();
-  if (Status harmless = CheckFlags({message.flags().begin(), message.flags().end()}); !harmless) return harmless.error();
+  const Status harmless = CheckFlags({message.flags().begin(), message.flags().end()});
+  if (!request || !harmless) {
+    // This candidate's affair: were the stream to end, the same candidate would cost a client one board after the other.
+    const Error& reason = request ? harmless.error() : request.error();
+    service_->options_.log("refused", {{"client", rights_.who}, {"peer", peer_}, {"why", reason.message}});
+    Measurement refused;
+    refused.ticket = message.id();
+    refused.status = MeasureStatus::kBuildError;
+    refused.message = "the board refuses it: " + reason.message;
+    outbox_->OnResult(refused);
+    return {};
+  }
   if (message.code_case() == v1::Job::kSource && !rights_.build)
     return Error{ErrorCode::kInvalidInput, fmt::format("'{}' may not build on this board", rights_.who)};
   if (message.code_case() == v1::Job::kArtifactSha256 && request->text != nullptr) {
@@ -162,6 +172,12 @@ void MeasureStream::Outbox::NextLocked() {
 void MeasureStream::Outbox::Push(v1::FromBoard message) {
   const std::lock_guard lock(mutex_);
   if (ending_) return;
+  constexpr size_t kMostUnread = 4096;
+  if (queue_.size() >= kMostUnread) {  // a client that does not read must not fill our memory
+    ending_ = true;
+    status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "measure: too many messages wait to be read");
+    return NextLocked();
+  }
   queue_.push_back(std::move(message));
   NextLocked();
 }

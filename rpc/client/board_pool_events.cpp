@@ -69,6 +69,7 @@ void BoardPool::HandleUp(size_t board, LinkEvent event) {
     Notice(member.error.message);
     member.state = State::kRefused;
     member.link->Disconnect();
+    MoveOn(board);  // what it had when it was of our kind
     Reorder(board);
     return;
   }

@@ -53,6 +53,7 @@ void AddIna3221(const fs::path& root, std::vector<PowerRail>& rails) {
 void AddRapl(const fs::path& root, std::vector<PowerRail>& rails) {
   for (const fs::path& zone : Children(root / "sys/class/powercap")) {
     if (!fs::exists(zone / "energy_uj")) continue;
+    if (zone.filename().string().rfind("intel-rapl-mmio", 0) == 0) continue;  // the same packages by another way
     const std::string range = FirstLine(zone / "max_energy_range_uj");
     AddIfAnswering(rails, PowerRail::Counter(FirstLine(zone / "name"), "rapl", zone / "energy_uj", std::strtod(range.c_str(), nullptr)));
   }

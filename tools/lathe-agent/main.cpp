@@ -105,7 +105,10 @@ int Serve(AgentFlags flags) {
   serve.targets = OfferedTargets(shop);
   serve.max_threads = static_cast<int>(AvailableCpus().size());
   serve.conditions = [&] { return Now(conditions); };
-  serve.drain = [] { ++stop_signals; };
+  serve.drain = [] {
+    int none = 0;  // asking twice must not end what runs
+    stop_signals.compare_exchange_strong(none, 1);
+  };
   serve.log = log;
   Result<std::unique_ptr<AgentServer>> server = AgentServer::Start(&board, store->get(), serve);
   if (!server) return Fail(server.error());
@@ -154,9 +157,13 @@ int main(int argc, char** argv) {
   app.add_option("--directory", flags.directory, "Where artifacts and uploads are kept (default: ~/.cache/lathe)");
   app.add_option("--scratch", flags.scratch, "Where workers stand and compilers write (default: $TMPDIR or /tmp)");
   app.add_option("--user", flags.user, "Whom workers run as when the agent is root (default: nobody)");
-  app.add_option("--lease", flags.lease_seconds, "Seconds of silence until another client may take the board")->capture_default_str();
-  app.add_option("--run-limit", flags.run_seconds, "Seconds that no candidate may exceed, whatever a client asks")->capture_default_str();
-  app.add_option("--build-limit", flags.build_seconds, "Likewise for compiling")->capture_default_str();
+  app.add_option("--lease", flags.lease_seconds, "Seconds of silence until another client may take the board")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--run-limit", flags.run_seconds, "Seconds that no candidate may exceed, whatever a client asks")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--build-limit", flags.build_seconds, "Likewise for compiling")->capture_default_str()->check(CLI::PositiveNumber);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {
