@@ -13,6 +13,8 @@
 namespace lathe {
 namespace {
 
+constexpr double kUnknownLimit = 2147483647;  // OpenCL cannot be asked: registers; or has no such limit: groups
+
 // "Portable Computing Language" -> "pocl". Unknown ones keep their first word in lower case.
 std::string FamilyOf(const std::string& platform) {
   for (const auto& [start, family] : {std::pair<const char*, const char*>{"Portable Computing Language", "pocl"},
@@ -39,6 +41,11 @@ Target TargetOf(const std::map<std::string, std::string>& device, int threads) {
   target.architecture = FamilyOf(text("platform")) + '-' + (text("type").empty() ? "accelerator" : text("type"));
   target.name = text("name");
   for (const char* limit : {"max_work_group", "local_bytes", "compute_units", "vector_bytes", "fp16"}) target.limits[limit] = number(limit);
+  const double most_z = number("max_work_group_z");
+  target.limits["max_work_group_z"] = most_z > 0 ? most_z : target.limits["max_work_group"];
+  for (const char* unlimited : {"max_groups_yz", "registers_per_group", "registers_per_item"}) target.limits[unlimited] = kUnknownLimit;
+  target.limits["subgroup"] = 1;
+  for (const char* cuda_only : {"dp4a", "tensor_cores", "async_copy", "compute_capability"}) target.limits[cuda_only] = 0;
   if (text("type") == "cpu") target.limits["threads"] = threads;
   for (const char* key : {"platform_version", "device_version", "driver_version"}) target.fingerprint[key] = text(key);
   return target;

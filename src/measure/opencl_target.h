@@ -11,8 +11,8 @@
 
 namespace lathe {
 
-// In the loader's order: an index into this is what "opencl:1" names. Architectures read "pocl-cpu", "nvidia-gpu". Limits: max_work_group,
-// local_bytes, compute_units, vector_bytes, fp16 (0 or 1), and on a CPU threads, which then is how many the driver gets to use.
+// In the loader's order: an index into this is what "opencl:1" names. Architectures read "pocl-cpu", "nvidia-gpu". Limits: those of every
+// GPU target (docs/gpu-dialect.md), and on a CPU threads, which then is how many the driver gets to use.
 // Fails (kNotFound) when there is no device, no loader, or the worker was built without OpenCL; the message says what to do.
 Result<std::vector<Target>> ListOpenClTargets(const std::filesystem::path& worker_program, int threads);
 

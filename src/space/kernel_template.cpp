@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 
@@ -77,6 +78,9 @@ class TemplateReader {
       root.At("template").Fail(fmt::format("'{}' stands in file '{}'; the names must be equal", tmpl.name_, file.filename().string()));
     tmpl.summary_ = root.TextOr("summary", "");
     tmpl.backend_ = root.At("backend").Text();
+    const std::array<const char*, 4> kBackends = {"cpu", "gpu", "opencl", "cuda"};
+    if (!root.failed() && std::find(kBackends.begin(), kBackends.end(), tmpl.backend_) == kBackends.end())
+      root.At("backend").Fail(fmt::format("'{}' is none; write cpu, gpu (OpenCL and CUDA from one source), opencl or cuda", tmpl.backend_));
     tmpl.source_name_ = root.At("source").Text();
     if (root.Has("applies")) (void)root.At("applies").ExpressionText();
     for (const auto& [name, node] : root.At("parameters").Items()) {
@@ -146,7 +150,7 @@ Result<KernelTemplate> KernelTemplate::Load(const std::filesystem::path& manifes
 }
 
 Result<bool> KernelTemplate::Applies(const Operator& op, const Workload& workload, const Target& target) const {
-  if (target.backend != backend_) return false;
+  if (!RunsOn(target.backend)) return false;
   if (!manifest_.contains("applies")) return true;
   Result<NumberMap> numbers = op.Numbers(workload);
   if (!numbers) return numbers.error();

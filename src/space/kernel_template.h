@@ -31,7 +31,11 @@ class KernelTemplate {
 
   const std::string& name() const { return name_; }
   const std::string& operator_name() const { return operator_name_; }
+  // "cpu", "opencl", "cuda", or "gpu" for one source in the GPU dialect, which is both.
   const std::string& backend() const { return backend_; }
+  bool RunsOn(const std::string& target_backend) const {
+    return target_backend == backend_ || (backend_ == "gpu" && (target_backend == "opencl" || target_backend == "cuda"));
+  }
   const std::string& summary() const { return summary_; }
   const std::string& source() const { return source_; }             // text of the kernel
   const std::string& source_name() const { return source_name_; }   // "direct_cpu.cpp", for compiler messages

@@ -57,7 +57,7 @@ typedef struct {
   float weight;  // of the neighbour
 } Tap;
 
-Tap TapAt(whole_t x, whole_t in, whole_t out) {
+DEVICE Tap TapAt(whole_t x, whole_t in, whole_t out) {
   whole_t over, under;  // position = over/under, below 0 counting as 0
 #if COORDINATE_MODE == COORDINATE_MODE_ALIGN_CORNERS
   over = out > 1 ? x * (in - 1) : 0;
@@ -95,7 +95,7 @@ Tap TapAt(whole_t x, whole_t in, whole_t out) {
   return tap;
 }
 
-__kernel void resize(__global const value_t* input, __global value_t* output, int n) {
+KERNEL GROUP_SIZE(WX, WY, 1) void resize(GLOBAL const value_t* input, GLOBAL value_t* output, int n) {
   const int across = (int)get_global_id(0), group = across % GROUPS, x0 = across / GROUPS * PX, y0 = (int)get_global_id(1) * PY;
   if (x0 >= OW || y0 >= OH) return;
   const size_t plane = get_global_id(2);
@@ -107,8 +107,8 @@ __kernel void resize(__global const value_t* input, __global value_t* output, in
 
   for (int j = 0; j < PY && y0 + j < OH; ++j) {
     const Tap row = TapAt(y0 + j, H, OH);
-    __global const value_t* top = input + (size_t)row.first * (W * PIXEL);
-    __global const value_t* bottom = input + (size_t)row.second * (W * PIXEL);
+    GLOBAL const value_t* top = input + (size_t)row.first * (W * PIXEL);
+    GLOBAL const value_t* bottom = input + (size_t)row.second * (W * PIXEL);
     value_t values[PX * CHANNELS];
     for (int i = 0; i < PX; ++i) {
       const int left = columns[i].first * PIXEL, right = columns[i].second * PIXEL;
@@ -122,7 +122,7 @@ __kernel void resize(__global const value_t* input, __global value_t* output, in
 #endif
       }
     }
-    __global value_t* out = output + ((size_t)(y0 + j) * OW + x0) * PIXEL;
+    GLOBAL value_t* out = output + ((size_t)(y0 + j) * OW + x0) * PIXEL;
 #if VECTOR
     if (x0 + PX <= OW) {
       for (int r = 0; r < RUNS; ++r)

@@ -114,6 +114,15 @@ Target MadeUpTarget(const std::string& backend) {
            {"l3_bytes", 1 << 24},
            {"max_work_group", 256},
            {"local_bytes", 32768},
+           {"max_work_group_z", 64},
+           {"max_groups_yz", 65535},
+           {"registers_per_group", 32768},
+           {"registers_per_item", 255},
+           {"subgroup", 32},
+           {"dp4a", 1},
+           {"tensor_cores", 1},
+           {"async_copy", 1},
+           {"compute_capability", 87},
            {"compute_units", 2},
            {"fp16", 0}},
           {}};
@@ -134,7 +143,7 @@ size_t Use(const TemplateLibrary& library) {
       (void)op->Bytes(*workload);
       (void)op->Label(*workload);
       for (const KernelTemplate* tmpl : library.TemplatesOf(op->name())) {
-        const Target target = MadeUpTarget(tmpl->backend());
+        const Target target = MadeUpTarget(tmpl->RunsOn("opencl") ? "opencl" : tmpl->backend());
         Result<bool> applies = tmpl->Applies(*op, *workload, target);
         if (!applies || !*applies) continue;
         Result<Space> space = tmpl->SpaceFor(*op, *workload, target);

@@ -1,6 +1,7 @@
 #include "measure/worker/opencl_tool.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -91,6 +92,9 @@ int PrintOpenClDevices() {
     Print("driver_version", DeviceText(cl, device, CL_DRIVER_VERSION));
     Print("type", TypeOf(DeviceValue<cl_device_type>(cl, device, CL_DEVICE_TYPE)));
     Print("max_work_group", DeviceValue<size_t>(cl, device, CL_DEVICE_MAX_WORK_GROUP_SIZE));
+    std::array<size_t, 16> most_items = {};  // of a group in each dimension
+    if (cl.GetDeviceInfo(device, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof most_items, most_items.data(), nullptr) == CL_SUCCESS)
+      Print("max_work_group_z", most_items[2]);
     Print("local_bytes", DeviceValue<cl_ulong>(cl, device, CL_DEVICE_LOCAL_MEM_SIZE));
     Print("compute_units", DeviceValue<cl_uint>(cl, device, CL_DEVICE_MAX_COMPUTE_UNITS));
     Print("vector_bytes", sizeof(float) * DeviceValue<cl_uint>(cl, device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT));
