@@ -64,6 +64,7 @@ Result<Macros> WorkloadMacros(const Operator& op, const Workload& workload) {
 
 void AddConfigMacros(const KernelTemplate& tmpl, const Config& config, Macros& macros) {
   for (const auto& [name, value] : config) {
+    if (tmpl.IsLaunchOnly(name)) continue;
     std::vector<std::string> choices;
     const auto& parameter = tmpl.manifest()["parameters"][name];
     if (parameter.contains("values"))

@@ -1,36 +1,34 @@
 #include "measure/candidate_text.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "codegen/candidate_source.h"
+#include "measure/launch_list.h"
 #include "measure/reference_data.h"
 
 namespace lathe {
 namespace {
 
-Status DescribeCpu(const Operator& op, const KernelTemplate& tmpl, const Candidate& candidate, const Target& target, CandidateText& text) {
+Status DescribePacking(const Operator& op, const KernelTemplate& tmpl, const Candidate& candidate, const Target& target,
+                       CandidateText& text) {
   Result<std::vector<TensorShape>> packed = tmpl.PackedTensors(op, candidate, target);
   if (!packed) return packed.error();
   for (const TensorShape& tensor : *packed) {
     const bool is_packed = tmpl.packs() && tensor.present && tmpl.manifest()["packed"].contains(tensor.name);
     text.spec.packed_bytes.push_back(is_packed ? tensor.bytes() : 0);
   }
-  text.flags = tmpl.flags();
   return {};
 }
 
-Status DescribeOpenCl(const Operator& op, const KernelTemplate& tmpl, const Candidate& candidate, const Target& target,
-                      CandidateText& text) {
-  if (tmpl.packs() || tmpl.manifest().contains("packed"))
-    return Error{ErrorCode::kInvalidInput, fmt::format("template '{}': an OpenCL template cannot pack constants", tmpl.name())};
-  Result<std::vector<Launch>> launches = tmpl.Launches(op, candidate, target);
-  if (!launches) return launches.error();
-  for (const Launch& launch : *launches)
-    text.spec.runner_options += fmt::format("launch {} {} {} {}\n", launch.kernel, launch.global.size(), fmt::join(launch.global, " "),
-                                            fmt::join(launch.local, " "));
-  text.flags = {"-cl-std=CL1.2"};
-  text.flags.insert(text.flags.end(), tmpl.flags().begin(), tmpl.flags().end());
+Status DescribeLaunches(const Operator& op, const KernelTemplate& tmpl, const Candidate& candidate, const Target& target,
+                        CandidateText& text) {
+  for (const bool prepares : {true, false}) {
+    Result<std::vector<Launch>> launches = prepares ? tmpl.PrepareLaunches(op, candidate, target) : tmpl.Launches(op, candidate, target);
+    if (!launches) return launches.error();
+    for (const Launch& launch : *launches)
+      text.spec.runner_options +=
+          LaunchLine({prepares, launch.kernel, launch.global, launch.local, launch.arguments, launch.dynamic_local_bytes});
+  }
   return {};
 }
 
@@ -47,9 +45,11 @@ Result<CandidateText> RenderCandidate(const TemplateLibrary& library, const Cand
   Result<size_t> workspace = tmpl->WorkspaceBytes(*op, candidate, target);
   if (!workspace) return workspace.error();
   text.spec.workspace_bytes = *workspace;
-  const Status described =
-      target.backend == "opencl" ? DescribeOpenCl(*op, *tmpl, candidate, target, text) : DescribeCpu(*op, *tmpl, candidate, target, text);
-  if (!described) return described.error();
+  if (Status described = DescribePacking(*op, *tmpl, candidate, target, text); !described) return described.error();
+  if (target.backend != "cpu")
+    if (Status described = DescribeLaunches(*op, *tmpl, candidate, target, text); !described) return described.error();
+  if (target.backend == "opencl") text.flags = {"-cl-std=CL1.2"};
+  text.flags.insert(text.flags.end(), tmpl->flags().begin(), tmpl->flags().end());
   Result<std::string> source = CandidateSource(library, candidate, target);
   if (!source) return source.error().In("generate the source of " + candidate.Key());
   text.source = std::move(*source);

@@ -30,7 +30,7 @@
 namespace lathe::worker {
 
 constexpr uint32_t kMagic = 0x4c415448;  // "LATH"
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
 constexpr int kJobFd = 3, kInputsFd = 4, kResultsFd = 5, kArtifactFd = 6, kFirstFreeFd = 7;
 
@@ -116,6 +116,7 @@ struct ResultHeader {
   uint32_t samples;  // doubles at samples_offset
   uint32_t repeats;  // runs in one sample
   uint32_t cut_early;
+  uint32_t device_clock;  // 1: samples are times by the device's own clock
   // Where a signal struck, when one did.
   int32_t fault_signal;
   int32_t fault_tensor;              // -1: near none

@@ -342,6 +342,7 @@ void WorkerRun::Judge(Measurement& measurement) const {
   conditions["repeats"] = std::to_string(header_.repeats);
   conditions["first_run_us"] = fmt::format("{:.1f}", 1e6 * header_.first_run_seconds);
   conditions["timed_ms"] = fmt::format("{:.2f}", 1e3 * header_.timed_seconds);
+  if (header_.device_clock != 0) conditions["clock"] = "device";
   if ((job_->flags & worker::kColdCache) != 0) conditions.insert_or_assign("cache", std::string("cold"));
 }
 

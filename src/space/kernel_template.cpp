@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <string_view>
 
 #include "core/file.h"
 #include "core/hash.h"
@@ -19,6 +20,7 @@ using NumberMap = std::map<std::string, double>;
 
 // A range longer than this is a mistake: each value becomes a column of tables.
 constexpr size_t kMaxValues = 4096;
+constexpr size_t kMaxLaunches = 4096;  // so many passes are a mistake, too
 
 void AddTargetLimits(const Target& target, NumberMap& numbers) {
   for (const auto& [name, value] : target.limits) numbers["target." + name] = value;
@@ -72,7 +74,7 @@ class TemplateReader {
     tmpl.operator_name_ = op.name();
     const ManifestNode root(tmpl.manifest_, file.string());
     root.AllowOnly({"template", "summary", "backend", "source", "applies", "parameters", "constraints", "features", "packed", "workspace",
-                    "tolerance", "flags", "launch"});
+                    "tolerance", "flags", "prepare", "launch"});
     tmpl.name_ = root.At("template").Text();
     if (!root.failed() && tmpl.name_ != file.stem().string())
       root.At("template").Fail(fmt::format("'{}' stands in file '{}'; the names must be equal", tmpl.name_, file.filename().string()));
@@ -84,8 +86,10 @@ class TemplateReader {
     tmpl.source_name_ = root.At("source").Text();
     if (root.Has("applies")) (void)root.At("applies").ExpressionText();
     for (const auto& [name, node] : root.At("parameters").Items()) {
-      node.AllowOnly({"values", "range", "step", "powers_of_two", "meaning"});
+      node.AllowOnly({"values", "range", "step", "powers_of_two", "meaning", "launch_only"});
       (void)ReadValues(node);
+      if (node.BoolOr("launch_only", false) && tmpl.backend_ == "cpu")
+        node.At("launch_only").Fail("a CPU kernel has no launch: every parameter is compiled in");
     }
     if (root.Has("constraints"))
       for (const ManifestNode& constraint : root.At("constraints").Elements()) {
@@ -107,13 +111,15 @@ class TemplateReader {
       }
     if (root.Has("flags"))
       for (const ManifestNode& flag : root.At("flags").Elements()) tmpl.flags_.push_back(flag.Text());
-    if (root.Has("launch"))
-      for (const ManifestNode& launch : root.At("launch").Elements()) {
-        launch.AllowOnly({"kernel", "global", "local"});
-        (void)launch.At("kernel").Text();
-        for (const char* key : {"global", "local"})
-          for (const ManifestNode& extent : launch.At(key).Elements()) (void)extent.ExpressionText();
-      }
+    for (const char* key : {"prepare", "launch"})
+      if (root.Has(key)) CheckLaunches(root.At(key));
+    if (!root.failed() && tmpl.backend_ == "cpu" && (root.Has("launch") || root.Has("prepare")))
+      root.At(root.Has("launch") ? "launch" : "prepare").Fail("a CPU kernel has no launch");
+    if (!root.failed() && tmpl.backend_ != "cpu") {
+      (void)root.At("launch");
+      if (root.Has("packed") != root.Has("prepare"))
+        root.Fail("on a GPU 'packed' says what kernels under 'prepare' fill: give both or neither");
+    }
     if (root.failed()) return root.error();
 
     Result<std::string> source = ReadFile(file.parent_path() / tmpl.source_name_);
@@ -130,6 +136,22 @@ class TemplateReader {
   }
 
  private:
+  static void CheckLaunches(const ManifestNode& launches) {
+    for (const ManifestNode& launch : launches.Elements()) {
+      launch.AllowOnly({"kernel", "when", "repeat", "global", "local", "arguments", "dynamic_local"});
+      (void)launch.At("kernel").Text();
+      for (const char* key : {"when", "repeat", "dynamic_local"})
+        if (launch.Has(key)) (void)launch.At(key).ExpressionText();
+      for (const char* key : {"global", "local", "arguments"})
+        if (launch.Has(key) || std::string_view(key) != "arguments")
+          for (const ManifestNode& extent : launch.At(key).Elements()) (void)extent.ExpressionText();
+      if (launch.failed()) return;
+      const size_t dimensions = launch.json()["global"].size();
+      if (dimensions < 1 || dimensions > 3 || launch.json()["local"].size() != dimensions)
+        launch.Fail("'global' and 'local' give one to three dimensions, both as many");
+    }
+  }
+
   static void CheckPacked(const ManifestNode& packed, const Operator& op, bool& packs) {
     for (const auto& [tensor, node] : packed.Items()) {
       node.AllowOnly({"shape", "dtype"});
@@ -247,23 +269,68 @@ Result<size_t> KernelTemplate::WorkspaceBytes(const Operator& op, const Candidat
   return static_cast<size_t>(std::ceil(*bytes));
 }
 
+bool KernelTemplate::IsLaunchOnly(const std::string& parameter) const {
+  const auto& parameters = manifest_["parameters"];
+  return parameters.contains(parameter) && parameters[parameter].value("launch_only", false);
+}
+
 Result<std::vector<Launch>> KernelTemplate::Launches(const Operator& op, const Candidate& candidate, const Target& target) const {
+  return LaunchList("launch", op, candidate, target);
+}
+
+Result<std::vector<Launch>> KernelTemplate::PrepareLaunches(const Operator& op, const Candidate& candidate, const Target& target) const {
+  return LaunchList("prepare", op, candidate, target);
+}
+
+Result<std::vector<Launch>> KernelTemplate::LaunchList(const char* list, const Operator& op, const Candidate& candidate,
+                                                       const Target& target) const {
   std::vector<Launch> launches;
-  if (!manifest_.contains("launch")) return launches;
+  if (!manifest_.contains(list)) return launches;
   Result<NumberMap> numbers = Numbers(op, candidate.workload, target, candidate.config);
   if (!numbers) return numbers.error();
-  for (const auto& entry : manifest_["launch"]) {
-    Launch launch{entry["kernel"], {}, {}};
-    for (const auto& [key, extents] : {std::pair("global", &launch.global), std::pair("local", &launch.local)})
-      for (const auto& extent : entry[key]) {
-        Result<double> value = EvaluateText(ExpressionTextOf(extent), *numbers);
-        if (!value) return value.error().In(fmt::format("template '{}', launch of '{}'", name_, launch.kernel));
-        if (*value < 1 || *value != std::floor(*value))
-          return Error{ErrorCode::kInvalidInput,
-                       fmt::format("template '{}', launch of '{}': {} {} is {}", name_, launch.kernel, key, extent.dump(), *value)};
-        extents->push_back(static_cast<uint64_t>(*value));
-      }
-    launches.push_back(std::move(launch));
+  for (const auto& entry : manifest_[list]) {
+    const std::string kernel = entry["kernel"];
+    const auto whole = [&](const char* key, const nlohmann::ordered_json& text, double least) -> Result<double> {
+      Result<double> value = EvaluateText(ExpressionTextOf(text), *numbers);
+      if (!value) return value.error().In(fmt::format("template '{}', {} of '{}'", name_, list, kernel));
+      if (*value < least || *value != std::floor(*value) || *value > 9e15)
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("template '{}', {} of '{}': {} {} is {}", name_, list, kernel, key, text.dump(), *value)};
+      return value;
+    };
+    const auto number = [&](const char* key, double otherwise) {
+      return entry.contains(key) ? whole(key, entry[key], 0) : Result<double>(otherwise);
+    };
+    numbers->insert_or_assign("pass", 0);
+    Result<double> when = number("when", 1);
+    if (!when) return when.error();
+    if (*when == 0) continue;
+    Result<double> repeat = number("repeat", 1);
+    if (!repeat) return repeat.error();
+    if (launches.size() + static_cast<size_t>(*repeat) > kMaxLaunches)
+      return Error{ErrorCode::kInvalidInput,
+                   fmt::format("template '{}', {} of '{}': more than {} launches", name_, list, kernel, kMaxLaunches)};
+    for (double pass = 0; pass < *repeat; ++pass) {
+      numbers->insert_or_assign("pass", pass);
+      Launch launch;
+      launch.kernel = kernel;
+      for (const auto& [key, extents] : {std::pair("global", &launch.global), std::pair("local", &launch.local)})
+        for (const auto& extent : entry[key]) {
+          Result<double> value = whole(key, extent, 1);
+          if (!value) return value.error();
+          extents->push_back(static_cast<uint64_t>(*value));
+        }
+      if (entry.contains("arguments"))
+        for (const auto& argument : entry["arguments"]) {
+          Result<double> value = whole("arguments", argument, -2147483648.0);
+          if (!value) return value.error();
+          launch.arguments.push_back(static_cast<int64_t>(*value));
+        }
+      Result<double> local_bytes = number("dynamic_local", 0);
+      if (!local_bytes) return local_bytes.error();
+      launch.dynamic_local_bytes = static_cast<uint64_t>(*local_bytes);
+      launches.push_back(std::move(launch));
+    }
   }
   return launches;
 }

@@ -19,9 +19,11 @@ namespace lathe {
 
 // A kernel launch on a GPU, geometry evaluated for one candidate.
 struct Launch {
-  std::string kernel;            // name of the function
-  std::vector<uint64_t> global;  // work items in each dimension, a multiple of local
-  std::vector<uint64_t> local;
+  std::string kernel;                // name of the function
+  std::vector<uint64_t> global;      // work items in each dimension, a multiple of local
+  std::vector<uint64_t> local;       // work items of a group
+  std::vector<int64_t> arguments;    // further ones, behind those that every kernel takes
+  uint64_t dynamic_local_bytes = 0;  // CUDA: extern __shared__
 };
 
 class KernelTemplate {
@@ -60,9 +62,13 @@ class KernelTemplate {
 
   // The tensors as the kernel takes them: a packed constant has its packed shape and dtype here. Same order as Operator::Tensors.
   Result<std::vector<TensorShape>> PackedTensors(const Operator& op, const Candidate& candidate, const Target& target) const;
-  bool packs() const { return packs_; }  // has a prepare() in its source
+  bool packs() const { return packs_; }  // has a prepare() in its source, or kernels that prepare
   Result<size_t> WorkspaceBytes(const Operator& op, const Candidate& candidate, const Target& target) const;
-  Result<std::vector<Launch>> Launches(const Operator& op, const Candidate& candidate, const Target& target) const;  // GPU only
+  // GPU only, in order: those of every run, and those that pack constants, once.
+  Result<std::vector<Launch>> Launches(const Operator& op, const Candidate& candidate, const Target& target) const;
+  Result<std::vector<Launch>> PrepareLaunches(const Operator& op, const Candidate& candidate, const Target& target) const;
+  // Not compiled in: candidates that differ in such parameters alone share an artifact.
+  bool IsLaunchOnly(const std::string& parameter) const;
 
   // The manifest's feature expressions, compiled once for a workload and a target: point in, values in the order of feature_names() out.
   // `space` is this template's own for the same workload and target; it outlives the function. Not thread-safe.
@@ -73,6 +79,7 @@ class KernelTemplate {
  private:
   KernelTemplate() = default;
   friend class TemplateReader;
+  Result<std::vector<Launch>> LaunchList(const char* key, const Operator& op, const Candidate& candidate, const Target& target) const;
 
   std::string name_, operator_name_, backend_, summary_, source_, source_name_, hash_;
   std::vector<std::string> flags_, feature_names_;

@@ -77,6 +77,18 @@ class OpenCl : public testing::Test {
     return shop ? shop->Measure(request) : Measurement();
   }
 
+  static Measurement MeasurePacked(const std::string& behaviour, int64_t passes, int64_t group,
+                                   const WorkshopOptions& options = Options()) {
+    const std::unique_ptr<Workshop> shop = Shop(FaultTemplates(), options);
+    Candidate candidate = FaultCandidate("ok");
+    candidate.template_name = "packed_gpu";
+    candidate.template_hash = (*FaultTemplates().FindTemplate("fault/packed_gpu"))->hash();
+    candidate.config = {{"BEHAVIOUR", behaviour}, {"PASSES", passes}, {"GROUP", group}};
+    MeasureRequest request;
+    request.candidate = std::move(candidate);
+    return shop ? shop->Measure(request) : Measurement();
+  }
+
   size_t devices_ = 0;
 };
 
@@ -90,6 +102,27 @@ TEST_F(OpenCl, MeasuresARightKernelAndLeavesNothingBehind) {
   EXPECT_LE(measurement.max_error, 1);
   for (const auto& entry : fs::directory_iterator(options.scratch_root)) EXPECT_EQ(entry.path().filename(), "artifacts");
   EXPECT_EQ(MeasureFault("ok", 16, 4096, options).build_seconds, 0) << "the same program, from the cache";
+}
+
+TEST_F(OpenCl, PacksConstantsOnceAndRunsALaunchList) {
+  for (const int64_t passes : {1, 3}) {
+    const Measurement measurement = MeasurePacked("ok", passes, 16);
+    EXPECT_STREQ(ToString(measurement.status), "ok") << passes << ": " << measurement.message;
+  }
+  const Measurement writes = MeasurePacked("writes_packed", 1, 16);
+  EXPECT_STREQ(ToString(writes.status), "wrong_result");
+  EXPECT_THAT(writes.message, testing::HasSubstr("wrote to packed 'weight'"));
+  const Measurement outside = MeasurePacked("packs_too_much", 1, 16);
+  EXPECT_STREQ(ToString(outside.status), "wrong_result");
+  EXPECT_THAT(outside.message, testing::HasSubstr("outside 'weight', 0 bytes past its end"));
+}
+
+TEST_F(OpenCl, BuildsOnceForCandidatesThatDifferInLaunchAlone) {
+  const WorkshopOptions options = Options();
+  ASSERT_STREQ(ToString(MeasurePacked("ok", 3, 16, options).status), "ok");
+  const Measurement other = MeasurePacked("ok", 3, 64, options);
+  EXPECT_STREQ(ToString(other.status), "ok") << other.message;
+  EXPECT_EQ(other.build_seconds, 0) << "GROUP is not compiled in";
 }
 
 TEST_F(OpenCl, FlushesCachesWhenTheyAreToBeCold) {
