@@ -35,7 +35,7 @@ import conv_peers  # noqa: E402
 
 FIELDS = ["n", "h", "w", "c", "k", "r", "s", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right", "dilation_h", "dilation_w",
           "groups", "layout", "dtype", "bias", "activation"]
-CHOICES = {"layout": ["nhwc", "nchw"], "dtype": ["f32"], "activation": ["none", "relu", "relu6", "silu"]}  # numbered from 1
+CHOICES = {"layout": ["nhwc", "nchw"], "dtype": ["f32", "f16"], "activation": ["none", "relu", "relu6", "silu"]}  # numbered from 1
 
 
 class ConvWorkload(ctypes.Structure):

@@ -21,16 +21,21 @@ int64_t OutputAt(int64_t image, int64_t y, int64_t x, int64_t k) {
   return LAYOUT == LAYOUT_NHWC ? ((image * OH + y) * OW + x) * K + k : ((image * K + k) * OH + y) * OW + x;
 }
 
+double Value(float value) { return value; }
+double Value(uint16_t half) { return HalfToFloat(half); }
+void Assign(double value, float* to) { *to = float(value); }
+void Assign(double value, uint16_t* half) { *half = FloatToHalf(float(value)); }
+
 constexpr int kPixels = 32, kOutputs = 32, kInputs = 64;  // of one row, of one group, of that group
 
 // One row of the output, pixels [x0, x0 + pixels), output channels [k0, k0 + outputs) of one group.
-void Block(const float* input, const float* weight, const float* bias, float* output, int64_t image, int64_t y, int64_t x0, int64_t pixels,
-           int64_t k0, int64_t outputs) {
+void Block(const input_t* input, const weight_t* weight, const bias_t* bias, output_t* output, int64_t image, int64_t y, int64_t x0,
+           int64_t pixels, int64_t k0, int64_t outputs) {
   const int64_t c_begin = k0 / KG * CG;
   double sum[kPixels][kOutputs];
   double turned[kInputs][kOutputs];  // [c, k] of the weights at one (r, s); zero where there are fewer output channels
   for (int64_t x = 0; x < pixels; ++x)
-    for (int64_t k = 0; k < kOutputs; ++k) sum[x][k] = bias != nullptr && k < outputs ? bias[k0 + k] : 0.0;
+    for (int64_t k = 0; k < kOutputs; ++k) sum[x][k] = bias != nullptr && k < outputs ? Value(bias[k0 + k]) : 0.0;
 
   for (int64_t r = 0; r < R; ++r) {
     const int64_t in_y = y * STRIDE_H + r * DILATION_H - PAD_TOP;
@@ -39,12 +44,12 @@ void Block(const float* input, const float* weight, const float* bias, float* ou
       for (int64_t c0 = 0; c0 < CG; c0 += kInputs) {
         const int64_t inputs = Min<int64_t>(kInputs, CG - c0);
         for (int64_t k = 0; k < kOutputs; ++k)
-          for (int64_t c = 0; c < inputs; ++c) turned[c][k] = k < outputs ? weight[WeightAt(k0 + k, r, s, c0 + c)] : 0.0;
+          for (int64_t c = 0; c < inputs; ++c) turned[c][k] = k < outputs ? Value(weight[WeightAt(k0 + k, r, s, c0 + c)]) : 0.0;
         for (int64_t x = 0; x < pixels; ++x) {
           const int64_t in_x = (x0 + x) * STRIDE_W + s * DILATION_W - PAD_LEFT;
           if (in_x < 0 || in_x >= W) continue;
           for (int64_t c = 0; c < inputs; ++c) {
-            const double value = input[InputAt(image, in_y, in_x, c_begin + c0 + c)];
+            const double value = Value(input[InputAt(image, in_y, in_x, c_begin + c0 + c)]);
             for (int k = 0; k < kOutputs; ++k) sum[x][k] += value * turned[c][k];
           }
         }
@@ -52,10 +57,10 @@ void Block(const float* input, const float* weight, const float* bias, float* ou
     }
   }
   for (int64_t x = 0; x < pixels; ++x)
-    for (int64_t k = 0; k < outputs; ++k) output[OutputAt(image, y, x0 + x, k0 + k)] = static_cast<float>(Activated(sum[x][k]));
+    for (int64_t k = 0; k < outputs; ++k) Assign(Activated(sum[x][k]), output + OutputAt(image, y, x0 + x, k0 + k));
 }
 
-void run(const float* input, const float* weight, const float* bias, float* output, int64_t n, const Context& context) {
+void run(const input_t* input, const weight_t* weight, const bias_t* bias, output_t* output, int64_t n, const Context& context) {
   context.Parallel(static_cast<int>(n * OH), [&](int row) {
     const int64_t image = row / OH, y = row % OH;
     for (int64_t x0 = 0; x0 < OW; x0 += kPixels)

@@ -51,6 +51,28 @@ LATHE_INLINE T Max(T a, T b) {
 }
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// f16 travels as its bits: no arithmetic type for it is everywhere.
+LATHE_INLINE float HalfToFloat(uint16_t bits) {
+  const uint32_t sign = uint32_t(bits & 0x8000) << 16, magnitude = bits & 0x7FFF;
+  if (magnitude < 0x400) return (sign != 0 ? -0x1p-24f : 0x1p-24f) * float(magnitude);
+  const uint32_t wide = sign | ((magnitude << 13) + (magnitude < 0x7C00 ? 112u << 23 : 224u << 23));
+  float value;
+  memcpy(&value, &wide, sizeof value);
+  return value;
+}
+LATHE_INLINE uint16_t FloatToHalf(float value) {  // to the nearest, halves to even
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF;
+  if (magnitude > 0x7F800000) return uint16_t(sign | 0x7E00);
+  if (magnitude >= 0x477FF000) return uint16_t(sign | 0x7C00);  // rounds to beyond 65504
+  if (magnitude < 0x38800000) {                                 // below the smallest normal: a whole multiple of 2^-24
+    memcpy(&value, &magnitude, sizeof value);
+    return uint16_t(sign | uint32_t(lrintf(value * 0x1p24f)));
+  }
+  return uint16_t(sign | (magnitude + 0xFFF + (magnitude >> 13 & 1) - 0x38000000) >> 13);
+}
+
 // lane(0), lane(1), … side by side. One initialiser: a vector that is set lane by lane becomes a chain of inserts.
 template <typename T, int N, typename Lane>
 LATHE_INLINE Vec<T, N> FromLanes(const Lane& lane) {

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/file.h"
+#include "measure/verification.h"
 #include "templates/prelude/abi.h"
 
 namespace lathe::testing {
@@ -62,18 +63,29 @@ double ElementAt(const Tensor& tensor, DType dtype, size_t i) {
       return read(int32_t{});
     case DType::kI64:
       return read(int64_t{});
-    case DType::kF16:
-      return read(uint16_t{});
+    case DType::kF16: {
+      uint16_t bits;
+      std::memcpy(&bits, tensor.data() + i * sizeof bits, sizeof bits);
+      return static_cast<double>(HalfToFloat(bits));
+    }
   }
   return 0;
 }
+
+struct Half {
+  uint16_t bits;
+};
 
 template <typename T>
 void FillTyped(Tensor& tensor, const Filling& filling, std::mt19937_64& random) {
   std::uniform_real_distribution<double> real(filling.low, std::nextafter(filling.high, filling.high + 1));
   std::uniform_int_distribution<int64_t> whole(static_cast<int64_t>(filling.low), static_cast<int64_t>(filling.high));
   for (size_t i = 0; i < tensor.size() / sizeof(T); ++i) {
-    const T value = filling.integers ? static_cast<T>(whole(random)) : static_cast<T>(real(random));
+    T value;
+    if constexpr (std::is_same_v<T, Half>)
+      value.bits = FloatToHalf(filling.integers ? static_cast<float>(whole(random)) : static_cast<float>(real(random)));
+    else
+      value = filling.integers ? static_cast<T>(whole(random)) : static_cast<T>(real(random));
     std::memcpy(tensor.data() + i * sizeof(T), &value, sizeof(T));
   }
 }
@@ -93,7 +105,7 @@ void Fill(Tensor& tensor, const TensorShape& shape, std::mt19937_64& random) {
     case DType::kI64:
       return FillTyped<int64_t>(tensor, shape.filling, random);
     case DType::kF16:
-      return FillTyped<uint16_t>(tensor, shape.filling, random);
+      return FillTyped<Half>(tensor, shape.filling, random);
   }
 }
 

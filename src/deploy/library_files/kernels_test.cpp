@@ -30,13 +30,32 @@ size_t SizeOf(const std::string& dtype) {
   return dtype == "f64" || dtype == "i64" ? 8 : dtype == "f32" || dtype == "i32" ? 4 : dtype == "f16" ? 2 : 1;
 }
 
+double FromHalf(uint16_t bits) {
+  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+  const double magnitude = exponent == 31  ? (fraction == 0 ? HUGE_VAL : NAN)
+                           : exponent == 0 ? ldexp(fraction, -24)
+                                           : ldexp(1024 + fraction, exponent - 25);
+  return bits & 0x8000 ? -magnitude : magnitude;
+}
+
+// Cuts off what an f16 has no place for: for inputs, which need not be the nearest to what was drawn.
+uint16_t ToHalf(double value) {
+  int exponent = 0;
+  const double fraction = frexp(fabs(value), &exponent);  // [0.5, 1)
+  const int biased = exponent + 14;
+  const uint16_t sign = value < 0 ? 0x8000 : 0;
+  if (biased <= 0) return static_cast<uint16_t>(sign | static_cast<uint16_t>(ldexp(fabs(value), 24)));
+  if (biased > 30) return static_cast<uint16_t>(sign | 0x7BFF);
+  return static_cast<uint16_t>(sign | biased << 10 | (static_cast<int>(fraction * 2048) & 1023));
+}
+
 double At(const void* data, const std::string& dtype, size_t i) {
   if (dtype == "f32") return static_cast<const float*>(data)[i];
   if (dtype == "f64") return static_cast<const double*>(data)[i];
   if (dtype == "i32") return static_cast<const int32_t*>(data)[i];
   if (dtype == "i64") return static_cast<double>(static_cast<const int64_t*>(data)[i]);
   if (dtype == "i8") return static_cast<const int8_t*>(data)[i];
-  if (dtype == "f16") return static_cast<const uint16_t*>(data)[i];
+  if (dtype == "f16") return FromHalf(static_cast<const uint16_t*>(data)[i]);
   return static_cast<const uint8_t*>(data)[i];
 }
 
@@ -46,7 +65,7 @@ void Set(void* data, const std::string& dtype, size_t i, double value) {
   else if (dtype == "i32") static_cast<int32_t*>(data)[i] = static_cast<int32_t>(value);
   else if (dtype == "i64") static_cast<int64_t*>(data)[i] = static_cast<int64_t>(value);
   else if (dtype == "i8") static_cast<int8_t*>(data)[i] = static_cast<int8_t>(value);
-  else if (dtype == "f16") static_cast<uint16_t*>(data)[i] = static_cast<uint16_t>(value);
+  else if (dtype == "f16") static_cast<uint16_t*>(data)[i] = ToHalf(value);
   else static_cast<uint8_t*>(data)[i] = static_cast<uint8_t>(value);
 }
 

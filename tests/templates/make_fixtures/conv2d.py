@@ -23,6 +23,8 @@ CASES = {
     "depthwise_two_images": dict(n=2, h=7, w=6, c=10, k=10, r=3, s=3, groups=10, stride=(2, 2), pad=(1, 1, 1, 1), activation="relu6", layout="nhwc"),
     "depthwise_two_outputs_each": dict(h=5, w=6, c=4, k=8, r=3, s=3, groups=4, dilation=(2, 1), pad=(2, 1, 2, 1), bias=1, layout="nchw"),
     "more_rows_than_a_tile": dict(h=3, w=40, c=66, k=35, r=1, s=3, pad=(0, 1, 0, 1), layout="nchw"),
+    "half_3x3_nchw": dict(h=7, w=6, c=11, k=7, r=3, s=3, pad=(1, 1, 1, 1), bias=1, activation="silu", layout="nchw", dtype="f16"),
+    "half_strided_nhwc": dict(h=9, w=8, c=12, k=10, r=3, s=3, pad=(0, 1, 1, 0), stride=(2, 2), groups=2, layout="nhwc", dtype="f16"),
 }
 
 
@@ -40,27 +42,28 @@ def main():
         n, groups = case.get("n", 1), case.get("groups", 1)
         top, left, bottom, right = case.get("pad", (0, 0, 0, 0))
         nhwc = case["layout"] == "nhwc"
+        element = "<f2" if case.get("dtype") == "f16" else "<f4"
         # Scaled so that relu6 has something to cut at both ends.
-        x = random.uniform(-1, 1, (n, case["c"], case["h"], case["w"])).astype(np.float32)
-        w = random.uniform(-1, 1, (case["k"], case["c"] // groups, case["r"], case["s"])).astype(np.float32)
-        b = random.uniform(-1, 1, case["k"]).astype(np.float32) if case.get("bias") else None
+        x = random.uniform(-1, 1, (n, case["c"], case["h"], case["w"])).astype(element)
+        w = random.uniform(-1, 1, (case["k"], case["c"] // groups, case["r"], case["s"])).astype(element)
+        b = random.uniform(-1, 1, case["k"]).astype(element) if case.get("bias") else None
         padded = torch.nn.functional.pad(torch.from_numpy(x).double(), (left, right, top, bottom))
         y = torch.nn.functional.conv2d(padded, torch.from_numpy(w).double(), None if b is None else torch.from_numpy(b).double(),
                                        stride=case.get("stride", (1, 1)), dilation=case.get("dilation", (1, 1)), groups=groups)
-        y = activated(y, case.get("activation", "none")).numpy().astype(np.float32)
+        y = activated(y, case.get("activation", "none")).numpy().astype(element)
 
         tensors = {"input": x, "weight": w, "output": y}
         if nhwc:
             tensors = {key: np.ascontiguousarray(value.transpose(0, 2, 3, 1)) for key, value in tensors.items()}
         if b is not None:
             tensors["bias"] = b
-        attributes = {key: case[key] for key in ("h", "w", "c", "k", "r", "s", "layout")}
+        attributes = {key: case[key] for key in ("h", "w", "c", "k", "r", "s", "layout", "dtype") if key in case}
         attributes.update(n=n, groups=groups, bias=case.get("bias", 0), activation=case.get("activation", "none"))
         attributes.update(zip(("stride_h", "stride_w"), case.get("stride", (1, 1))))
         attributes.update(zip(("dilation_h", "dilation_w"), case.get("dilation", (1, 1))))
         attributes.update(pad_top=top, pad_left=left, pad_bottom=bottom, pad_right=right)
         for key, value in tensors.items():
-            (out / f"{name}.{key}.bin").write_bytes(value.astype("<f4").tobytes())
+            (out / f"{name}.{key}.bin").write_bytes(value.astype(element).tobytes())
         fixture = {"workload": "conv2d:" + ",".join(f"{key}={value}" for key, value in attributes.items()), "source": source,
                    "tensors": {key: f"{name}.{key}.bin" for key in tensors}}
         (out / f"{name}.json").write_text(json.dumps(fixture, indent=2) + "\n")
