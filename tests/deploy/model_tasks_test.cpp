@@ -210,7 +210,7 @@ TEST_F(Conv, TakesAnAddedConstantForItsBias) {
 
 TEST_F(Conv, RefusesWhatTheOperatorCannotExpress) {
   auto tasks = ReadText(
-      R"(g (float[1,3,8] X, float[4,3,3] W, float[1,3,8,8] I, float[4,2,3,3] V, float16[1,3,8,8] H, float16[4,3,3,3] U) => (float[] Y) {
+      R"(g (float[1,3,8] X, float[4,3,3] W, float[1,3,8,8] I, float[4,2,3,3] V, bfloat16[1,3,8,8] H, bfloat16[4,3,3,3] U) => (float[] Y) {
     A = Conv (X, W)
     B = Conv (I, V)
     Y = Conv (H, U)
@@ -219,7 +219,26 @@ TEST_F(Conv, RefusesWhatTheOperatorCannotExpress) {
   ASSERT_EQ(tasks->unknown.size(), 3u);
   EXPECT_THAT(tasks->unknown[0].reason, HasSubstr("two dimensions"));
   EXPECT_THAT(tasks->unknown[1].reason, HasSubstr("as many channels"));
-  EXPECT_THAT(tasks->unknown[2].reason, HasSubstr("X.dtype 'f16' is not supported"));
+  EXPECT_THAT(tasks->unknown[2].reason, HasSubstr("X.dtype 'bf16' is not supported"));
+}
+
+using QuantizedConv = WithModel;
+
+TEST_F(QuantizedConv, TakesZeroPointsFromTheGraphAndRefusesAsymmetricWeights) {
+  auto tasks = ReadText(
+      R"(g (uint8[1,3,8,8] X, int8[4,3,3,3] W) => (uint8[] A, uint8[] B)
+    <float xs = {0.5}, uint8 xz = {128}, float ws = {0.25}, int8 wz = {0}, int8 off = {1}, float ys = {2}, uint8 yz = {7}> {
+    A = QLinearConv <pads = [1, 1, 1, 1], strides = [2, 2]> (X, xs, xz, W, ws, wz, ys, yz)
+    B = QLinearConv (X, xs, xz, W, ws, off, ys, yz)
+  })");
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  ASSERT_EQ(tasks->tasks.size(), 1u);
+  EXPECT_EQ(tasks->tasks[0].workload.operator_name, "quantized_conv2d");
+  EXPECT_EQ(Int(tasks->tasks[0], "input_zero_point"), 128);
+  EXPECT_EQ(Int(tasks->tasks[0], "output_zero_point"), 7);
+  EXPECT_EQ(Int(tasks->tasks[0], "stride_w"), 2);
+  ASSERT_EQ(tasks->unknown.size(), 1u);
+  EXPECT_THAT(tasks->unknown[0].reason, HasSubstr("zero point is one 0"));
 }
 
 using Resize = WithModel;
