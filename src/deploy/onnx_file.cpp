@@ -205,7 +205,6 @@ Result<Model> Read(const fs::path& path) {
   if (Status parsed = Parse(path, proto); !parsed) return parsed.error();
   if (!proto.has_graph()) return Reader::Bad("it holds no graph, so it is hardly an ONNX model");
   Model model;
-  model.producer = proto.producer_name();
   Result<std::map<std::string, int64_t>> opsets = ReadOpsets(proto.opset_import());
   if (!opsets) return opsets.error();
   model.opsets = *std::move(opsets);

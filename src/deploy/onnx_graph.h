@@ -143,7 +143,6 @@ struct Model {
   Graph graph;
   std::vector<Function> functions;
   std::map<std::string, int64_t> opsets;  // by domain; "" is ONNX itself
-  std::string producer;
 };
 
 }  // namespace lathe::graph

@@ -80,10 +80,7 @@ class OperatorReader {
         (void)node.ExpressionText();
         op.derived_names_.push_back(name);
       }
-    for (const auto& [name, node] : root.At("tensors").Items()) {
-      CheckTensor(node);
-      op.tensor_names_.push_back(name);
-    }
+    for (const auto& [name, node] : root.At("tensors").Items()) CheckTensor(node);
     if (root.Has("valid"))
       for (const ManifestNode& rule : root.At("valid").Elements()) {
         rule.AllowOnly({"require", "why"});

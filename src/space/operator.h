@@ -81,7 +81,6 @@ class Operator {
   const std::vector<std::string>& derived_names() const { return derived_names_; }
   // Those that no dynamic attribute enters, directly or through another: a kernel has them as constants.
   std::vector<std::string> DerivedFromStatic() const;
-  const std::vector<std::string>& tensor_names() const { return tensor_names_; }
   bool makes_inputs() const { return makes_inputs_; }                        // reference.cpp has its own lathe_make_inputs
   const std::string& reference_source() const { return reference_source_; }  // text of reference.cpp
   const std::string& hash() const { return hash_; }                          // of operator.json and reference.cpp
@@ -110,7 +109,7 @@ class Operator {
   std::string name_, summary_, reference_source_, hash_;
   std::filesystem::path dir_;
   std::vector<Attribute> attributes_;
-  std::vector<std::string> derived_names_, tensor_names_;
+  std::vector<std::string> derived_names_;
   std::map<std::string, double> choice_numbers_;
   bool makes_inputs_ = false;
   nlohmann::ordered_json manifest_;
