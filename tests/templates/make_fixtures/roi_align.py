@@ -1,4 +1,4 @@
-"""Fixtures of roi_align: torchvision (both alignments, fixed and adaptive grids, rois outside and turned around), ONNX Runtime RoiAlign.
+"""Fixtures of roi_align: torchvision (both alignments, fixed and adaptive grids, rois outside and turned around; a pyramid), ONNX Runtime RoiAlign.
 
 Needs numpy, torch, torchvision, onnx, onnxruntime.
 """
@@ -63,3 +63,24 @@ vision("torchvision_adaptive_not_aligned", 1, 3, 24, 31, 4, 5, 0, 0.125, False, 
 vision("torchvision_turned", 1, 2, 15, 20, 3, 3, 2, 0.5, True, 3, turned=True)
 ort("onnx_half_pixel", 2, 3, 15, 20, 7, 7, 2, 0.25, True, 6)
 ort("onnx_output_half_pixel", 2, 3, 15, 20, 5, 6, 0, 0.0625, False, 6)
+
+
+def pyramid(name, n, c, h, w, levels, size, sampling_ratio, scale, canonical_size, count):
+    maps = [random.uniform(-1, 1, (n, c, -(-h // 2**k), -(-w // 2**k))).astype(np.float32) for k in range(levels)]
+    boxes, images = draw(count, n, h, w, scale)
+    boxes[:, 2:] = boxes[:, :2] + (boxes[:, 2:] - boxes[:, :2]) * random.uniform(0.1, 1, (count, 1)).astype(np.float32)
+    order = np.argsort(images, kind="stable")  # it takes lists by image, and gives results in their order
+    boxes, images = boxes[order], images[order]
+    pooler = torchvision.ops.MultiScaleRoIAlign([str(k) for k in range(levels)], size, sampling_ratio, canonical_scale=canonical_size, canonical_level=4)
+    result = pooler({str(k): torch.from_numpy(m) for k, m in enumerate(maps)}, [torch.from_numpy(boxes[images == i]) for i in range(n)],
+                    [(round(h / scale), round(w / scale))] * n).numpy()
+    assert pooler.scales == [scale / 2**k for k in range(levels)], pooler.scales
+    tensors = {"input": maps[0], "rois": boxes, "batch_indices": images, "output": result}
+    tensors.update({f"level{k}": maps[k] for k in range(1, levels)})
+    fixture.write("roi_align", name,
+                  dict(n=n, r=count, c=c, h=h, w=w, output_height=size, output_width=size, sampling_ratio=sampling_ratio, spatial_scale=scale,
+                       aligned=False, batch_in_rois=False, layout="nchw", levels=levels, canonical_size=canonical_size),
+                  f"torch {torch.__version__}, torchvision {torchvision.__version__} MultiScaleRoIAlign", tensors)
+
+
+pyramid("torchvision_pyramid", 2, 3, 32, 40, 4, 5, 2, 0.25, 48, 17)
