@@ -1,4 +1,5 @@
-// resize: output[y, x] is the input at (Coordinate(y), Coordinate(x)), from the nearest pixel or from the four around it.
+// resize: output[y, x] is the input at (Coordinate(y), Coordinate(x)), from the nearest pixel, from the four or the sixteen around it, or
+// the mean of the area that the output pixel covers.
 //   input: [n, H, W, C] or [n, C, H, W]   output: [n, OH, OW, C] or [n, C, OH, OW]
 
 // Where output pixel `x` lies on an axis of `in` pixels shown as `out`. Without a scale each case is one division of whole numbers.
@@ -20,7 +21,33 @@ int64_t Nearest(double at, int64_t extent) {
 }
 
 void Assign(double value, float* to) { *to = float(value); }
-void Assign(double value, uint8_t* to) { *to = uint8_t(floor(value + 0.5)); }
+void Assign(double value, uint8_t* to) { *to = uint8_t(Min(Max(floor(value + 0.5), 0.0), 255.0)); }
+
+// Keys' kernel at a distance of x pixels.
+double Cubic(double x) {
+  const double a = CUBIC_A;
+  x = fabs(x);
+  if (x <= 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0.0;
+}
+
+// Sum over an axis: term(pixel)*weight for what output pixel `x` needs of it.
+template <typename Term>
+double AlongAxis(int64_t x, int64_t in, int64_t out, double scale, const Term& term) {
+  double sum = 0;
+  if (MODE == MODE_AREA) {  // in units of 1/out: pixel i is [i*out, (i + 1)*out), the area [x*in, (x + 1)*in)
+    for (int64_t i = x * in / out; i < in && i * out < (x + 1) * in; ++i)
+      sum += double(Min((i + 1) * out, (x + 1) * in) - Max(i * out, x * in)) / double(in) * term(i);
+    return sum;
+  }
+  const double at = Coordinate(x, in, out, scale);
+  if (MODE == MODE_NEAREST) return term(Nearest(at, in));
+  const int64_t first = int64_t(floor(at));
+  const double fraction = at - double(first);
+  if (MODE == MODE_BILINEAR) return (1 - fraction) * term(Clamp(first, in)) + fraction * term(Clamp(first + 1, in));
+  for (int64_t i = -1; i < 3; ++i) sum += Cubic(fraction - double(i)) * term(Clamp(first + i, in));
+  return sum;
+}
 
 void run(const input_t* input, output_t* output, int64_t n, const Context&) {
   for (int64_t image = 0; image < n; ++image)
@@ -33,16 +60,8 @@ void run(const input_t* input, output_t* output, int64_t n, const Context&) {
         for (int64_t x = 0; x < OW; ++x) {
           output_t* to =
               output + (LAYOUT == LAYOUT_NHWC ? ((image * OH + y) * OW + x) * C + channel : ((image * C + channel) * OH + y) * OW + x);
-          const double at_y = Coordinate(y, H, OH, SCALE_H), at_x = Coordinate(x, W, OW, SCALE_W);
-          if (MODE == MODE_NEAREST) {
-            Assign(pixel(Nearest(at_y, H), Nearest(at_x, W)), to);
-            continue;
-          }
-          const int64_t y0 = int64_t(floor(at_y)), x0 = int64_t(floor(at_x));
-          const double fy = at_y - double(y0), fx = at_x - double(x0);
-          const int64_t top = Clamp(y0, H), bottom = Clamp(y0 + 1, H), left = Clamp(x0, W), right = Clamp(x0 + 1, W);
-          Assign((1 - fy) * ((1 - fx) * pixel(top, left) + fx * pixel(top, right)) +
-                     fy * ((1 - fx) * pixel(bottom, left) + fx * pixel(bottom, right)),
+          Assign(AlongAxis(y, H, OH, SCALE_H,
+                           [&](int64_t row) { return AlongAxis(x, W, OW, SCALE_W, [&](int64_t column) { return pixel(row, column); }); }),
                  to);
         }
     }

@@ -1,11 +1,13 @@
-"""Fixtures of resize: OpenCV (nhwc, bilinear, half_pixel) and ONNX Runtime (nchw, every coordinate and nearest mode, sizes and scales).
+"""Fixtures of resize: OpenCV (nhwc, bilinear, bicubic, area), torch (bicubic, area by whole multiples) and ONNX Runtime (nchw, every coordinate
+and nearest mode, sizes and scales, cubic).
 
-Needs numpy, opencv-python-headless, onnx, onnxruntime.
+Needs numpy, opencv-python-headless, onnx, onnxruntime, torch.
 """
 import cv2
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from onnx import TensorProto, helper
 
 import fixture
@@ -17,18 +19,27 @@ def pixels(shape, dtype):
     return random.integers(0, 256, shape, dtype=np.uint8) if dtype == "u8" else random.uniform(-1, 1, shape).astype(np.float32)
 
 
-def opencv(name, h, w, c, oh, ow, dtype):
+def opencv(name, h, w, c, oh, ow, dtype, mode="bilinear"):
     image = pixels((h, w, c), dtype)
-    result = cv2.resize(image, (ow, oh), interpolation=cv2.INTER_LINEAR).reshape(oh, ow, c)
-    fixture.write("resize", name, dict(n=1, c=c, h=h, w=w, oh=oh, ow=ow, dtype=dtype, layout="nhwc", mode="bilinear",
+    flag = {"bilinear": "INTER_LINEAR", "bicubic": "INTER_CUBIC", "area": "INTER_AREA"}[mode]
+    result = cv2.resize(image, (ow, oh), interpolation=getattr(cv2, flag)).reshape(oh, ow, c)
+    fixture.write("resize", name, dict(n=1, c=c, h=h, w=w, oh=oh, ow=ow, dtype=dtype, layout="nhwc", mode=mode,
                                        coordinate_mode="half_pixel"),
-                  f"OpenCV {cv2.__version__} cv2.resize INTER_LINEAR", {"input": image, "output": result})
+                  f"OpenCV {cv2.__version__} cv2.resize {flag}", {"input": image, "output": result})
+
+
+def pytorch(name, h, w, c, oh, ow, mode):
+    image = pixels((2, c, h, w), "f32")
+    options = dict(align_corners=False) if mode == "bicubic" else {}
+    result = torch.nn.functional.interpolate(torch.from_numpy(image), (oh, ow), mode=mode, **options).numpy()
+    fixture.write("resize", name, dict(n=2, c=c, h=h, w=w, oh=oh, ow=ow, dtype="f32", layout="nchw", mode=mode, coordinate_mode="half_pixel"),
+                  f"torch {torch.__version__} interpolate {mode}", {"input": image, "output": result})
 
 
 def ort(name, h, w, oh, ow, mode, coordinate_mode, nearest_mode="round_prefer_floor", scales=None, dtype="f32", n=1, c=2):
     image = pixels((n, c, h, w), dtype)
     element = TensorProto.UINT8 if dtype == "u8" else TensorProto.FLOAT
-    attributes = dict(mode={"bilinear": "linear"}.get(mode, mode), coordinate_transformation_mode=coordinate_mode)
+    attributes = dict(mode={"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode), coordinate_transformation_mode=coordinate_mode)
     if mode == "nearest":
         attributes["nearest_mode"] = nearest_mode
     if scales:
@@ -64,3 +75,15 @@ for coordinate_mode in ["half_pixel", "pytorch_half_pixel", "align_corners", "as
 ort("onnx_bilinear_scales", 17, 19, 11, 13, "bilinear", "half_pixel", scales=(0.67, 0.7))
 ort("onnx_bilinear_u8", 17, 19, 30, 13, "bilinear", "half_pixel", dtype="u8", c=3)
 ort("onnx_nearest_scales", 10, 10, 4, 27, "nearest", "asymmetric", "floor", scales=(0.45, 2.75))
+# Behind the others, so that theirs stay as they are.
+for dtype in ["u8", "f32"]:
+    opencv(f"opencv_bicubic_{dtype}_down", 37, 53, 3, 20, 31, dtype, "bicubic")
+    opencv(f"opencv_bicubic_{dtype}_up", 13, 11, 3, 29, 40, dtype, "bicubic")
+    opencv(f"opencv_area_{dtype}_down", 37, 53, 3, 20, 31, dtype, "area")
+    opencv(f"opencv_area_{dtype}_half", 36, 48, 3, 18, 24, dtype, "area")
+    opencv(f"opencv_area_{dtype}_up", 13, 11, 1, 29, 40, dtype, "area")
+pytorch("torch_bicubic_down", 21, 30, 2, 11, 17, "bicubic")
+pytorch("torch_area_third", 27, 36, 2, 9, 12, "area")
+for coordinate_mode in ["half_pixel", "align_corners", "asymmetric"]:
+    ort(f"onnx_bicubic_{coordinate_mode}", 9, 17, 14, 12, "bicubic", coordinate_mode)
+ort("onnx_bicubic_scales", 17, 19, 11, 13, "bicubic", "half_pixel", scales=(0.67, 0.7))
