@@ -44,10 +44,14 @@ Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic> Covariance(const Eigen::Ma
     for (Eigen::Index c = 0; c < a.rows(); ++c) {
       std::unordered_map<Scalar, Values> of_value;
       const Values own = a.row(c).transpose();
+      const Values* last = nullptr;  // neighbours follow one another, and differ in one parameter
       for (Eigen::Index j = 0; j < b.cols(); ++j) {
-        const auto [found, fresh] = of_value.try_emplace(b(c, j));
-        if (fresh) found->second = Matern((own - b(c, j)).square().eval(), each);
-        covariance.col(j) += found->second;
+        if (last == nullptr || b(c, j) != b(c, j - 1)) {
+          const auto [found, fresh] = of_value.try_emplace(b(c, j));
+          if (fresh) found->second = Matern((own - b(c, j)).square().eval(), each);
+          last = &found->second;
+        }
+        covariance.col(j) += *last;
       }
     }
   }
@@ -64,48 +68,37 @@ GaussianProcess::Matrix GaussianProcess::Kernel(const Matrix& a, const Matrix& b
   return Covariance<double>(sa, sb, std::exp(2 * theta_(columns)), AdditiveVariance(theta_));
 }
 
-double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::VectorXd& y, const Eigen::VectorXd& theta,
-                                             Eigen::VectorXd* gradient) const {
+double GaussianProcess::NegativeLogPosterior(const Matrix& x, const std::vector<Levels>& levels, const Eigen::VectorXd& y,
+                                             const Eigen::VectorXd& theta, Eigen::VectorXd* gradient) const {
   const Eigen::Index n = x.rows(), columns = x.cols();
-  const Eigen::ArrayXd inverse_squared = (-2 * theta.head(columns).array()).exp();
+  const Eigen::ArrayXd inverse_scales = (-theta.head(columns).array()).exp();
   const double signal = std::exp(2 * theta(columns)), noise = std::exp(2 * theta(columns + 1));
-  const Matrix scaled = x * inverse_squared.sqrt().matrix().asDiagonal();
+  const Matrix scaled = x * inverse_scales.matrix().asDiagonal();
   Matrix squared = -2 * scaled * scaled.transpose();
   squared.colwise() += scaled.rowwise().squaredNorm();
   squared.rowwise() += scaled.rowwise().squaredNorm().transpose();
   const Eigen::ArrayXXd r = squared.array().max(0.0).sqrt() * kSqrt5;
   const Eigen::ArrayXXd decay = (-r).exp();
   const Eigen::ArrayXXd smooth = signal * (1 + r + r.square() / 3) * decay;
-  Matrix covariance = smooth.matrix();
-  // The additive part keeps its derivatives by column until K^-1 is known.
   const double additive = AdditiveVariance(theta);
   const double each = additive / static_cast<double>(columns);
-  std::vector<Eigen::ArrayXXd> slopes;
-  Eigen::ArrayXXd sum_of_columns = Eigen::ArrayXXd::Zero(n, n);
+  std::vector<Eigen::ArrayXXd> steepness;                        // d level / d log l_c, by pair of levels
+  Eigen::ArrayXXd sum_of_columns = Eigen::ArrayXXd::Zero(n, n);  // its lower half
   for (Eigen::Index c = 0; c < columns && options_.additive; ++c) {
-    // Once for each pair of distinct values, of which parameters have few, then looked up for each pair of rows.
-    std::vector<double> values(scaled.col(c).begin(), scaled.col(c).end());
-    std::sort(values.begin(), values.end());
-    values.erase(std::unique(values.begin(), values.end()), values.end());
-    std::vector<Eigen::Index> place;
-    for (const double value : scaled.col(c)) place.push_back(std::lower_bound(values.begin(), values.end(), value) - values.begin());
-    const auto distinct = static_cast<Eigen::Index>(values.size());
-    const Eigen::Map<const Eigen::ArrayXd> of_place(values.data(), distinct);
+    const Levels& own = levels[static_cast<size_t>(c)];
+    const Eigen::Index distinct = own.values.size();
     Eigen::ArrayXXd rc(distinct, distinct);
-    for (Eigen::Index v = 0; v < distinct; ++v) rc.col(v) = (of_place - of_place(v)).abs() * kSqrt5;
+    for (Eigen::Index v = 0; v < distinct; ++v) rc.col(v) = (own.values - own.values(v)).abs() * (kSqrt5 * inverse_scales(c));
     const Eigen::ArrayXXd fade = each * (-rc).exp();
-    const Eigen::ArrayXXd level = (1 + rc + rc.square() / 3) * fade, steepness = (1 + rc) * fade * rc.square() / 3;
-    slopes.emplace_back(n, n);
+    const Eigen::ArrayXXd level = (1 + rc + rc.square() / 3) * fade;
+    steepness.push_back((1 + rc) * fade * rc.square() / 3);
     for (Eigen::Index j = 0; j < n; ++j) {
-      const Eigen::Index of_column = place[static_cast<size_t>(j)];
-      for (Eigen::Index i = 0; i < n; ++i) {
-        const Eigen::Index of_row = place[static_cast<size_t>(i)];
-        sum_of_columns(i, j) += level(of_row, of_column);
-        slopes.back()(i, j) = steepness(of_row, of_column);
-      }
+      const double* of_level = &level(0, own.place[static_cast<size_t>(j)]);
+      double* sums = &sum_of_columns(0, j);
+      for (Eigen::Index i = j; i < n; ++i) sums[i] += of_level[own.place[static_cast<size_t>(i)]];
     }
   }
-  covariance += sum_of_columns.matrix();
+  Matrix covariance = (smooth + sum_of_columns).matrix();  // its lower half, which is all that the factorisation reads
   covariance.diagonal().array() += noise + 1e-8;
   const Eigen::LLT<Matrix> cholesky(covariance);
   if (cholesky.info() != Eigen::Success) return std::numeric_limits<double>::infinity();
@@ -113,19 +106,37 @@ double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::Vecto
   double value = 0.5 * y.dot(alpha) + cholesky.matrixLLT().diagonal().array().log().sum();
 
   // d value / d K = (K^-1 - alpha alpha^T) / 2
-  const Matrix outer = 0.5 * (cholesky.solve(Matrix::Identity(n, n)) - alpha * alpha.transpose());
+  Matrix inverse_lower = Matrix::Identity(n, n);
+  cholesky.matrixL().solveInPlace(inverse_lower);
+  Matrix outer = Matrix::Zero(n, n);
+  outer.selfadjointView<Eigen::Lower>().rankUpdate(inverse_lower.transpose(), 0.5);
+  outer.selfadjointView<Eigen::Lower>().rankUpdate(alpha, -0.5);
+  double additive_slope = 0;
+  Eigen::ArrayXd additive_slopes = Eigen::ArrayXd::Zero(columns);
+  for (Eigen::Index j = 0; j < n && options_.additive; ++j) {
+    additive_slope += outer(j, j) * sum_of_columns(j, j);
+    for (Eigen::Index i = j + 1; i < n; ++i) additive_slope += 2 * outer(i, j) * sum_of_columns(i, j);
+    for (Eigen::Index c = 0; c < columns; ++c) {
+      const std::vector<Eigen::Index>& place = levels[static_cast<size_t>(c)].place;
+      const double* of_level = &steepness[static_cast<size_t>(c)](0, place[static_cast<size_t>(j)]);
+      double slope = 0;
+      for (Eigen::Index i = j + 1; i < n; ++i) slope += outer(i, j) * of_level[place[static_cast<size_t>(i)]];
+      additive_slopes(c) += 2 * slope;
+    }
+  }
+  outer.triangularView<Eigen::StrictlyUpper>() = outer.transpose();
   // d k / d log l_c = signal * (5/3) (1 + r) exp(-r) * (difference_c / l_c)^2
   const Matrix weight = (outer.array() * (signal * (5.0 / 3.0)) * (1 + r) * decay).matrix();
-  gradient->resize(theta.size());
   const Eigen::VectorXd row_sums = weight.rowwise().sum();
+  const Matrix weighted = weight * scaled;
+  gradient->resize(theta.size());
   for (Eigen::Index c = 0; c < columns; ++c) {
-    const Eigen::VectorXd column = scaled.col(c);
-    const double sum = 2 * (row_sums.array() * column.array().square()).sum() - 2 * column.dot(weight * column);
-    (*gradient)(c) = sum + (options_.additive ? (outer.array() * slopes[static_cast<size_t>(c)]).sum() : 0.0);
+    const double sum = 2 * row_sums.dot(scaled.col(c).cwiseAbs2()) - 2 * scaled.col(c).dot(weighted.col(c));
+    (*gradient)(c) = sum + additive_slopes(c);
   }
   (*gradient)(columns) = 2 * (outer.array() * smooth).sum();
   (*gradient)(columns + 1) = 2 * noise * outer.trace();
-  (*gradient)(columns + 2) = 2 * (outer.array() * sum_of_columns).sum();
+  (*gradient)(columns + 2) = 2 * additive_slope;
 
   const auto prior = [&](Eigen::Index index, double mean, double deviation) {
     const double z = (theta(index) - mean) / deviation;
@@ -139,6 +150,19 @@ double GaussianProcess::NegativeLogPosterior(const Matrix& x, const Eigen::Vecto
   return value;
 }
 
+std::vector<GaussianProcess::Levels> GaussianProcess::LevelsOf(const Matrix& x) {
+  std::vector<Levels> levels(static_cast<size_t>(x.cols()));
+  for (Eigen::Index c = 0; c < x.cols(); ++c) {
+    std::vector<double> values(x.col(c).begin(), x.col(c).end());
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
+    Levels& own = levels[static_cast<size_t>(c)];
+    own.values = Eigen::Map<const Eigen::ArrayXd>(values.data(), static_cast<Eigen::Index>(values.size()));
+    for (const double value : x.col(c)) own.place.push_back(std::lower_bound(values.begin(), values.end(), value) - values.begin());
+  }
+  return levels;
+}
+
 double GaussianProcess::AdditiveVariance(const Eigen::VectorXd& theta) const {
   return options_.additive ? std::exp(2 * theta(theta.size() - 1)) : 0;
 }
@@ -150,12 +174,13 @@ double GaussianProcess::ScaleMean(Eigen::Index column) const {
 
 // Rprop (Riedmiller & Braun 1993, the variant that keeps the step when the sign turns): needs only the gradient's signs, no line search,
 // and never diverges far in the few steps it is given. Leaves the best found in `theta` and returns its value.
-double GaussianProcess::Descend(const Matrix& x, const Eigen::VectorXd& y, double first_step, int steps, Eigen::VectorXd* theta) const {
+double GaussianProcess::Descend(const Matrix& x, const std::vector<Levels>& levels, const Eigen::VectorXd& y, double first_step, int steps,
+                                Eigen::VectorXd* theta) const {
   Eigen::VectorXd step = Eigen::VectorXd::Constant(theta->size(), first_step), last = Eigen::VectorXd::Zero(theta->size()), gradient;
   Eigen::VectorXd at = *theta;
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < steps; ++i) {
-    const double value = NegativeLogPosterior(x, y, at, &gradient);
+    const double value = NegativeLogPosterior(x, levels, y, at, &gradient);
     if (!std::isfinite(value)) break;
     if (value < best) {
       best = value;
@@ -179,8 +204,9 @@ void GaussianProcess::FitScales(const Matrix& x, const Eigen::VectorXd& y, size_
   const bool known = theta_.size() == size;
   if (known && static_cast<double>(total) < static_cast<double>(rows_at_fit_) * (1 + options_.growth_between_fits)) return;
   rows_at_fit_ = total;
+  const std::vector<Levels> levels = LevelsOf(x);
   double warm = std::numeric_limits<double>::infinity();
-  if (known) warm = Descend(x, y, 0.08, options_.steps_warm, &theta_);
+  if (known) warm = Descend(x, levels, y, 0.08, options_.steps_warm, &theta_);
   if (known && x.rows() < rows_at_cold_fit_ + rows_at_cold_fit_ / 2 && std::isfinite(warm)) return;
   rows_at_cold_fit_ = x.rows();
   Eigen::VectorXd fresh(size);
@@ -188,7 +214,7 @@ void GaussianProcess::FitScales(const Matrix& x, const Eigen::VectorXd& y, size_
   fresh(size - 3) = kSignalMean;
   fresh(size - 2) = kNoiseMean;
   fresh(size - 1) = kAdditiveMean;
-  if (Descend(x, y, 0.2, options_.steps_cold, &fresh) < warm || !known) theta_ = fresh;
+  if (Descend(x, levels, y, 0.2, options_.steps_cold, &fresh) < warm || !known) theta_ = fresh;
 }
 
 Status GaussianProcess::Fit(const Rows& rows, const std::vector<float>& targets, uint64_t seed) {

@@ -55,11 +55,20 @@ class GaussianProcess : public Surrogate {
 
  private:
   using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic>;
+  // A column's distinct values, and which of them each row has. A parameter has few, so what depends on a pair of values is computed once
+  // for each pair and looked up.
+  struct Levels {
+    Eigen::ArrayXd values;
+    std::vector<Eigen::Index> place;
+  };
+  static std::vector<Levels> LevelsOf(const Matrix& x);
   Matrix Kernel(const Matrix& a, const Matrix& b) const;
-  double NegativeLogPosterior(const Matrix& x, const Eigen::VectorXd& y, const Eigen::VectorXd& theta, Eigen::VectorXd* gradient) const;
+  double NegativeLogPosterior(const Matrix& x, const std::vector<Levels>& levels, const Eigen::VectorXd& y, const Eigen::VectorXd& theta,
+                              Eigen::VectorXd* gradient) const;
   double AdditiveVariance(const Eigen::VectorXd& theta) const;
   double ScaleMean(Eigen::Index column) const;
-  double Descend(const Matrix& x, const Eigen::VectorXd& y, double first_step, int steps, Eigen::VectorXd* theta) const;
+  double Descend(const Matrix& x, const std::vector<Levels>& levels, const Eigen::VectorXd& y, double first_step, int steps,
+                 Eigen::VectorXd* theta) const;
   void FitScales(const Matrix& x, const Eigen::VectorXd& y, size_t total);
 
   GaussianProcessOptions options_;
