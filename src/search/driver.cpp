@@ -150,9 +150,9 @@ void Driver::MindTheGain() {
   const std::vector<TaskState> states = States(std::vector<bool>(searches_.size(), false));
   const bool searching = std::any_of(searches_.begin(), searches_.end(), [](const TaskSearch& search) { return search.searching(); });
   if (!searching) return;
-  // Gains of a fraction compound: however fast they come, no more than all is gained.
-  const double gain = -std::expm1(-60 * schedule_.GainPerSecond(states));
-  if (gain < 1) report_.gain_per_minute = gain;
+  constexpr double kMinute = 60;
+  const double gain = schedule_.GainWithin(kMinute, states);
+  if (std::isfinite(gain)) report_.gain_per_minute = gain;
   if (!(gain < options_.stop_when_gain)) return;
   for (TaskSearch& search : searches_) search.EndSearch("gain");
 }

@@ -52,15 +52,44 @@ std::optional<size_t> TrialSchedule::Turn(const std::vector<TaskState>& tasks) c
   return turn;
 }
 
-double TrialSchedule::GainPerSecond(const std::vector<TaskState>& tasks) const {
-  double network = 0, best = 0;
+double TrialSchedule::GainWithin(double seconds, const std::vector<TaskState>& tasks) const {
+  constexpr int kSlices = 32;
+  const double slice = seconds / kSlices;
+  double network = 0;
+  std::vector<double> further(tasks.size(), 0.0), gained(tasks.size(), 0.0);  // trials; sums of logs
   for (const TaskState& task : tasks) {
     if (task.open && (task.trials < floor_ || !std::isfinite(task.best))) return std::numeric_limits<double>::infinity();
-    if (!std::isfinite(task.best)) continue;
-    network += Time(task);
-    if (task.open) best = std::max(best, task.gain * Time(task) / task.seconds_per_trial);
+    if (std::isfinite(task.best)) network += Time(task);
   }
-  return network > 0 ? best / network : 0;
+  if (network <= 0) return 0;
+  // Each slice goes to the task where it brings most.
+  for (int i = 0; i < kSlices; ++i) {
+    size_t chosen = tasks.size();
+    double most = 0, log_gain = 0;
+    for (size_t t = 0; t < tasks.size(); ++t) {
+      const TaskState& task = tasks[t];
+      if (!task.open || !std::isfinite(task.best)) continue;
+      const auto known = static_cast<double>(task.trials);
+      const double trials = slice / task.seconds_per_trial;
+      // The integral of the falling gain over the slice's trials.
+      const double from = known + further[t],
+                   own = known > 0 ? task.gain * known * known * trials / (from * (from + trials)) : task.gain * trials;
+      const double saved = Time(task) * std::exp(-gained[t]) * -std::expm1(-own);
+      if (saved > most) {
+        most = saved;
+        log_gain = own;
+        chosen = t;
+      }
+    }
+    if (chosen == tasks.size()) break;
+    gained[chosen] += log_gain;
+    further[chosen] += slice / tasks[chosen].seconds_per_trial;
+  }
+  double saved = 0;
+  for (size_t t = 0; t < tasks.size(); ++t) {
+    if (gained[t] > 0) saved -= Time(tasks[t]) * std::expm1(-gained[t]);
+  }
+  return saved / network;
 }
 
 }  // namespace lathe

@@ -32,9 +32,10 @@ class TrialSchedule {
   size_t most_each() const { return most_each_; }  // and that none gets more of
   // Whose turn it is; nullopt when no task is open.
   std::optional<size_t> Turn(const std::vector<TaskState>& tasks) const;
-  // By which fraction the network's time is expected to shrink in a second of measuring, at best; infinity while a task has no time or is
-  // below its floor.
-  double GainPerSecond(const std::vector<TaskState>& tasks) const;
+  // By which fraction the network's time is expected to shrink in so many further seconds of measuring; infinity while a task has no time
+  // or is below its floor. Improvements come ever more rarely: after s more trials than the t that a task had, a trial is expected to gain
+  // (t/(t + s))^2 of what its next one is, so that the next t trials together bring half of all that is left.
+  double GainWithin(double seconds, const std::vector<TaskState>& tasks) const;
 
  private:
   size_t tasks_, trials_each_, floor_, most_each_;

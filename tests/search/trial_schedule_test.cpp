@@ -55,10 +55,29 @@ TEST(TrialSchedule, FollowsTheGainPerSecondOfTheWholeNetwork) {
 TEST(TrialSchedule, KnowsNoGainBeforeEveryTaskHasItsFloor) {
   const TrialSchedule schedule(2, 50);
   std::vector<TaskState> tasks = {State(20, 1, 0.01), State(4, 1, 0.01)};
-  EXPECT_TRUE(std::isinf(schedule.GainPerSecond(tasks)));
+  EXPECT_TRUE(std::isinf(schedule.GainWithin(1, tasks)));
   tasks[1].trials = 20;
   tasks[1].weight = 3;
-  EXPECT_DOUBLE_EQ(schedule.GainPerSecond(tasks), 0.03 / 4);
+  EXPECT_NEAR(schedule.GainWithin(0.01, tasks), 0.01 * 0.03 / 4, 1e-7);
+}
+
+TEST(TrialSchedule, ExpectsLaterTrialsToGainLess) {
+  const TrialSchedule schedule(1, 50);
+  const std::vector<TaskState> tasks = {State(100, 1, 1e-3)};
+  const double short_while = schedule.GainWithin(10, tasks), twice_the_trials = schedule.GainWithin(100, tasks),
+               long_while = schedule.GainWithin(1e6, tasks);
+  EXPECT_NEAR(short_while, 1 - std::exp(-1e-3 * 1000 / 110), 1e-4);
+  EXPECT_NEAR(twice_the_trials, 1 - std::exp(-0.05), 1e-4);
+  EXPECT_LE(long_while, 1 - std::exp(-0.1)) << "no more than the next trial's gain times the trials so far";
+}
+
+TEST(TrialSchedule, ExpectsAMinuteToGoWhereItBringsMost) {
+  const TrialSchedule schedule(2, 50);
+  std::vector<TaskState> tasks = {State(50, 1, 0.01), State(50, 1, 0.01)};
+  const double both = schedule.GainWithin(60, tasks);
+  tasks[1].open = false;
+  EXPECT_LT(schedule.GainWithin(60, tasks), both);
+  EXPECT_GT(schedule.GainWithin(60, tasks), both / 2);
 }
 
 TEST(TrialSchedule, LeavesATaskAloneItsWholeBudget) {
