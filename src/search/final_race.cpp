@@ -53,29 +53,54 @@ void FinalRace::Fail(size_t candidate) {
   Estimate();
 }
 
+// Variance of whole measurements around their candidate, the samples' part included; what a whole round had in common (a busy minute, a
+// clock) is taken out first, because it hits all alike: least squares of log = candidate + round.
+double FinalRace::Between() const {
+  std::vector<double> of_candidate(candidates_.size(), 0.0), of_round;
+  std::vector<std::vector<double>> logs;
+  size_t count = 0, measured = 0;
+  for (const Candidate& candidate : candidates_) {
+    logs.emplace_back();
+    for (const std::vector<double>& samples : candidate.measurements) logs.back().push_back(std::log(options_.statistic(samples)));
+    of_round.resize(std::max(of_round.size(), logs.back().size()), 0.0);
+    count += logs.back().size();
+    measured += logs.back().empty() ? 0 : 1;
+  }
+  if (of_round.size() < 2 || count + 1 <= measured + of_round.size()) return 0;
+  constexpr int kSweeps = 20;
+  for (int sweep = 0; sweep < kSweeps; ++sweep) {
+    for (size_t i = 0; i < logs.size(); ++i) {
+      double sum = 0;
+      for (size_t r = 0; r < logs[i].size(); ++r) sum += logs[i][r] - of_round[r];
+      if (!logs[i].empty()) of_candidate[i] = sum / static_cast<double>(logs[i].size());
+    }
+    for (size_t r = 0; r < of_round.size(); ++r) {
+      double sum = 0, rows = 0;
+      for (size_t i = 0; i < logs.size(); ++i) {
+        if (r < logs[i].size()) sum += logs[i][r] - of_candidate[i], rows += 1;
+      }
+      of_round[r] = sum / rows;
+    }
+  }
+  double squares = 0;
+  for (size_t i = 0; i < logs.size(); ++i) {
+    for (size_t r = 0; r < logs[i].size(); ++r) squares += std::pow(logs[i][r] - of_candidate[i] - of_round[r], 2);
+  }
+  return squares / static_cast<double>(count + 1 - measured - of_round.size());
+}
+
 void FinalRace::Estimate() {
-  // Noise of one sample, common to all; deviations of whole measurements from their candidate.
-  std::vector<double> own, apart;
+  std::vector<double> own;  // noise of one sample
   for (Candidate& candidate : candidates_) {
     if (candidate.measurements.empty()) continue;
-    std::vector<double> all, logs;
-    for (const std::vector<double>& samples : candidate.measurements) {
-      all.insert(all.end(), samples.begin(), samples.end());
-      logs.push_back(std::log(options_.statistic(samples)));
-    }
+    std::vector<double> all;
+    for (const std::vector<double>& samples : candidate.measurements) all.insert(all.end(), samples.begin(), samples.end());
     candidate.samples = all.size();
     candidate.estimate = std::log(options_.statistic(all));
     candidate.error = BootstrapError(all, options_.statistic) * std::sqrt(static_cast<double>(all.size()));
     own.push_back(candidate.error);
-    if (logs.size() < 2) continue;
-    double mean = 0;
-    for (const double value : logs) mean += value / static_cast<double>(logs.size());
-    for (const double value : logs)
-      apart.push_back((value - mean) * (value - mean) * static_cast<double>(logs.size()) / static_cast<double>(logs.size() - 1));
   }
-  const double common = Median(own);
-  double between = 0;  // variance of whole measurements, the samples' part included
-  for (const double square : apart) between += square / static_cast<double>(apart.size());
+  const double common = Median(own), between = Between();
   for (Candidate& candidate : candidates_) {
     if (candidate.measurements.empty()) continue;
     constexpr double kAsIf = 10;  // samples that vote for the common noise
@@ -103,12 +128,21 @@ double FinalRace::ChanceToBeat(size_t candidate, size_t other, double by) const 
 }
 
 double FinalRace::Confidence(size_t candidate) const {
-  double risk = 0;
-  for (size_t i = 0; i < candidates_.size(); ++i) {
-    if (i == candidate || candidates_[i].failed || candidates_[i].measurements.empty()) continue;
-    risk += ChanceToBeat(i, candidate, std::log1p(options_.within));
+  constexpr int kDraws = 4000;
+  std::mt19937_64 random(1);
+  std::normal_distribution<double> normal;
+  int within = 0;
+  for (int draw = 0; draw < kDraws; ++draw) {
+    double best = std::numeric_limits<double>::infinity(), own = best;
+    for (size_t i = 0; i < candidates_.size(); ++i) {
+      if (candidates_[i].failed || candidates_[i].measurements.empty()) continue;
+      const double drawn = candidates_[i].estimate + candidates_[i].error * normal(random);
+      best = std::min(best, drawn);
+      if (i == candidate) own = drawn;
+    }
+    within += own <= best + std::log1p(options_.within) ? 1 : 0;
   }
-  return std::max(0.0, 1 - risk);
+  return static_cast<double>(within) / kDraws;
 }
 
 std::vector<size_t> FinalRace::NextRound() {

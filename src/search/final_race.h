@@ -3,8 +3,8 @@
 // Successive elimination (Even-Dar, Mannor & Mansour, "Action elimination and stopping conditions for the multi-armed bandit", 2006) with
 // normal bounds on the log of the statistic. The standard error of a candidate has two parts: the samples' own spread within a measurement
 // (bootstrapped, and shrunk towards what is common for all candidates: five samples tell little about a spread), and how far whole
-// measurements of one candidate lie apart (another process, another clock): estimated from all candidates together as soon as one was
-// measured twice. A race therefore takes two rounds at least.
+// measurements of one candidate lie apart (another process, another clock) once what all of a round have in common is taken out:
+// estimated from all candidates together as soon as they were measured twice. A race therefore takes two rounds at least.
 #pragma once
 
 #include <cstddef>
@@ -40,7 +40,7 @@ class FinalRace {
     double margin = 0;         // of the fastest: 95 % half width of its estimate, as a fraction
   };
   Verdict Result() const;
-  // Probability, at least, that `candidate` is within RaceOptions::within of the best candidate.
+  // Probability that `candidate` is within RaceOptions::within of the best candidate, the errors being normal; by drawing, deterministic.
   double Confidence(size_t candidate) const;
 
  private:
@@ -50,6 +50,7 @@ class FinalRace {
     double estimate = 0, error = 0;  // of the log of the statistic
     size_t samples = 0;
   };
+  double Between() const;
   void Estimate();
   double ChanceToBeat(size_t candidate, size_t other, double by) const;  // that candidate is faster than other by more than `by`
   size_t Fastest() const;                                                // past the end when all failed

@@ -79,6 +79,32 @@ TEST(FinalRace, EndsAfterTwoRoundsWhenTheLeadIsPlain) {
   EXPECT_GT(outcome.confidence, 0.99);
 }
 
+TEST(FinalRace, IsNotShakenByMinutesThatSlowAllAlike) {
+  const std::vector<double> seconds = {1.0, 1.05, 1.06};
+  FinalRace race(seconds.size(), {});
+  Machine machine(3);
+  double busy = 1;
+  size_t rounds = 0;
+  for (std::vector<size_t> round = race.NextRound(); !round.empty(); round = race.NextRound(), busy += 0.2, ++rounds) {
+    for (const size_t candidate : round) race.Add(candidate, machine.Measure(busy * seconds[candidate]));
+  }
+  EXPECT_EQ(race.Result().fastest, 0u);
+  EXPECT_LE(rounds, 3u);
+  EXPECT_GT(race.Confidence(0), 0.95);
+}
+
+TEST(FinalRace, GivesEachOfManyEqualsItsShareOfTheChance) {
+  FinalRace race(8, {.within = 1e-6});
+  std::mt19937_64 random(5);
+  std::normal_distribution<double> noise(1, 0.05);
+  for (int round = 0; round < 3; ++round) {
+    for (size_t candidate = 0; candidate < 8; ++candidate) race.Add(candidate, {noise(random), noise(random), noise(random)});
+  }
+  double sum = 0;
+  for (size_t candidate = 0; candidate < 8; ++candidate) sum += race.Confidence(candidate);
+  EXPECT_NEAR(sum, 1, 0.01);
+}
+
 TEST(FinalRace, ReportsATieAsATie) {
   size_t tied = 0;
   for (uint64_t seed = 1; seed <= 20; ++seed) tied += Race({1.0, 1.0, 1.5}, seed).verdict.tied.size() == 2 ? 1 : 0;
