@@ -68,6 +68,8 @@ Result<ModelOptions> ModelOptions::Parse(const StrategyOptions& options) {
       status = Read(name, text, 0, 100, &parsed.kappa);
     } else if (name == "epsilon") {
       status = Read(name, text, 0, 1, &parsed.epsilon);
+    } else if (name == "widen") {
+      status = Read(name, text, 0, 100, &parsed.widen);
     } else if (name == "local") {
       status = Read(name, text, 0, 1, &parsed.local);
     } else if (name == "slow_weight") {
@@ -102,6 +104,22 @@ Result<ModelOptions> ModelOptions::Parse(const StrategyOptions& options) {
     if (!status) return status.error();
   }
   return parsed;
+}
+
+const std::map<std::string, StrategyOptions>& Ablations() {
+  static const std::map<std::string, StrategyOptions> ablations = {
+      {"features", {{"logs", "0"}, {"alignment", "0"}, {"pairs", "0"}, {"manifest", "0"}, {"constraints", "0"}}},
+      {"uncertainty", {{"acquisition", "mean"}}},
+      {"diversity", {{"diversity", "0"}}},
+      {"neighbours", {{"neighbours", "0"}, {"local", "0"}}},
+      {"start", {{"spread", "1"}}},
+      {"additive", {{"additive", "0"}}},
+      {"compression", {{"slow_weight", "1"}}},
+      {"validity", {{"validity", "0"}}},
+      {"local", {{"local", "0"}}},
+      {"widening", {{"widen", "0"}}},
+  };
+  return ablations;
 }
 
 }  // namespace lathe

@@ -19,6 +19,7 @@ struct ModelOptions {
   double kappa = 1.0;
   double epsilon = 0.03;  // share of proposals that are drawn at random
   double local = 0.25;    // share of proposals that differ from the best point in two parameters at most
+  double widen = 1;       // how much doubt grows while nothing better is found; 0: never
   int start = 0;          // size of the covering start; 0: 6, or a fifth of a small budget
   int spread = 8;         // candidates each point of the start is the most distant of; 1: a random start
   bool pairs = true;      // features: products and ratios of pairs of parameters
@@ -35,5 +36,8 @@ struct ModelOptions {
 
   static Result<ModelOptions> Parse(const StrategyOptions& options);
 };
+
+// The options that leave an ingredient out, so that a replay can say what it brings.
+const std::map<std::string, StrategyOptions>& Ablations();
 
 }  // namespace lathe

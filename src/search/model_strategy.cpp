@@ -95,8 +95,16 @@ void ModelStrategy::Fill(CandidatePool& pool) {
   pool.AddOffspring(parents, static_cast<size_t>(options_.pool) / 2, random_);
 }
 
+// A model whose promises do not come true is surer than it should be: its doubt grows with the observations since the best improved, so
+// that the search leaves a plateau.
+double ModelStrategy::Widening() const {
+  constexpr double kPatience = 10, kPace = 20, kMost = 3;  // observations without effect, and for each further unit; the most
+  const double idle = static_cast<double>(idle_) - kPatience;
+  return idle <= 0 ? 1 : std::min(kMost, 1 + options_.widen * idle / kPace);
+}
+
 double ModelStrategy::Promise(const Scores& scores, size_t row) const {
-  const double mean = scores.mean[row], deviation = scores.deviation[row];
+  const double mean = scores.mean[row], deviation = scores.deviation[row] * Widening();
   double promise = 0;
   if (options_.acquisition == "ei") return ExpectedImprovement(mean, deviation, model_.best_target()) * scores.valid[row];
   promise = mean + (options_.acquisition == "ucb" ? options_.kappa * deviation : 0.0);
@@ -176,10 +184,18 @@ std::vector<Point> ModelStrategy::ByModel(size_t count) {
     if (best == points.size()) best = most_promising(false);
     if (best == points.size()) break;
     taken[best] = true;
+    if (options_.acquisition == "ei") promises_[points[best]] = Promise(*scores, best);
     picked.push_back(points[best]);
     if (options_.diversity && picked.size() < count) scores->Assume(best);
   }
   return picked;
+}
+
+// The largest of many expectations is too hopeful, so it counts only as far as such promises were kept lately.
+std::optional<double> ModelStrategy::ExpectedGain() const {
+  if (!expected_gain_) return std::nullopt;
+  constexpr double kTrust = 0.02;  // improvement promised and kept before the first pick
+  return *expected_gain_ * std::min(1.0, (kept_ + kTrust) / (promised_ + kTrust));
 }
 
 std::vector<Point> ModelStrategy::Propose(size_t count) {
@@ -216,11 +232,20 @@ void ModelStrategy::Observe(const std::vector<Observation>& observations) {
   for (const Observation& observation : observations) {
     Take(observation.point);
     in_flight_.erase(observation.point);
+    if (const auto promise = promises_.find(observation.point); promise != promises_.end()) {
+      constexpr double kMemory = 0.95;
+      const double gain = observation.ok && !best_.empty() ? std::log(best_.front().objective / observation.objective) : 0;
+      promised_ = kMemory * promised_ + promise->second;
+      kept_ = kMemory * kept_ + std::max(0.0, gain);
+      promises_.erase(promise);
+    }
     model_.Add(observation.point, observation.ok, observation.objective);
     stale_ = true;
+    ++idle_;
     if (!observation.ok || !std::isfinite(observation.objective)) continue;
     const auto at = std::upper_bound(best_.begin(), best_.end(), observation.objective,
                                      [](double objective, const Known& known) { return objective < known.objective; });
+    if (at == best_.begin()) idle_ = 0;
     best_.insert(at, {observation.point, observation.objective});
     if (best_.size() > kBreeders) best_.pop_back();
   }

@@ -1,6 +1,7 @@
 #include "search/replay.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -28,15 +29,17 @@ class Notes : public Journal {
   std::vector<Measurement> rows;
 };
 
-// Keeps the best time after each trial, and nothing else.
+// Keeps the best time after each trial, and nothing else. Asks for the end once the optimum is found: nothing after it can change a figure.
 class Trace : public Journal {
  public:
+  explicit Trace(double optimum) : optimum_(optimum) {}
   Status BeginRun(const RunInfo&) override { return {}; }
   Status Record(const std::string&, const std::vector<Measurement>& measurements) override {
     for (const Measurement& measurement : measurements) {
       const double before = best_.empty() ? std::numeric_limits<double>::infinity() : best_.back();
       best_.push_back(std::min(before, measurement.status == MeasureStatus::kOk ? Seconds(measurement) : before));
     }
+    if (!best_.empty() && best_.back() <= optimum_) found_ = true;
     return {};
   }
   Result<std::vector<Measurement>> History(const Workload&, const std::string&, const std::string&, const Target&) override {
@@ -44,7 +47,8 @@ class Trace : public Journal {
   }
   Status EndRun(const std::string&, const std::string&) override { return {}; }
 
-  // Padded with the last when the space was exhausted.
+  const std::atomic<bool>* found() const { return &found_; }
+  // Padded with the last when the optimum was found or the space exhausted.
   std::vector<double> Best(size_t trials) const {
     std::vector<double> best = best_;
     best.resize(trials, best.empty() ? std::numeric_limits<double>::infinity() : best.back());
@@ -52,6 +56,8 @@ class Trace : public Journal {
   }
 
  private:
+  double optimum_;
+  std::atomic<bool> found_ = false;
   std::vector<double> best_;
 };
 
@@ -194,8 +200,10 @@ Result<ReplayFigures> Replay(const RecordedSpace& space, const ReplayOptions& op
   std::vector<double> mean_best(most, 0.0);
   for (size_t seed = 0; seed < options.seeds; ++seed) {
     RecordedMeasurer measurer(space, options.in_flight);
-    Trace trace;
-    Result<TuneReport> report = Tune(tasks, measurer, trace, Settings(options, options.first_seed + seed, most));
+    Trace trace(optimum);
+    TuneOptions tune = Settings(options, options.first_seed + seed, most);
+    tune.stop = trace.found();
+    Result<TuneReport> report = Tune(tasks, measurer, trace, tune);
     if (!report) return report.error();
     figures.strategy_s += (report->overhead.propose + report->overhead.observe) / static_cast<double>(options.seeds);
     const std::vector<double> best = trace.Best(most);

@@ -191,6 +191,18 @@ TEST(Strategy, ModelLearnsWhatFails) {
   EXPECT_LT(failures({}), failures({{"validity", "0"}}));
 }
 
+TEST(Strategy, ModelExpectsLittleOnceTheBestIsFoundAndNothingKeepsItsPromise) {
+  const Space space = test::TileSpace();
+  auto strategy = Make("model", space, 1, 120);
+  const auto search = [&](size_t trials) {
+    for (size_t trial = 0; trial < trials; ++trial) strategy->Observe({Answer(space, strategy->Propose(1).at(0))});
+    return strategy->ExpectedGain().value();
+  };
+  const double early = search(8), late = search(112);
+  EXPECT_GT(early, 0.01);
+  EXPECT_LT(late, 0.002);
+}
+
 TEST(Strategy, RefusesAnUnknownNameByListingThoseThereAre) {
   const Space space = test::TileSpace();
   StrategyContext context;

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "search/model_options.h"
 #include "search/replay.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/table.h"
@@ -13,7 +14,7 @@ namespace {
 struct ReplayFlags {
   std::vector<std::string> spaces;
   ReplayOptions options;
-  std::vector<std::string> strategy_options, warm;
+  std::vector<std::string> strategy_options, without, warm;
   bool leave_one_out = false;
 };
 
@@ -50,6 +51,12 @@ int RunReplay(const CommonOptions& common, ReplayFlags& flags) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos) return Fail({ErrorCode::kInvalidInput, fmt::format("--option '{}': write name=value", text)});
     flags.options.strategy_options[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  if (!flags.without.empty() && flags.options.strategy != "model")
+    return Fail(
+        {ErrorCode::kInvalidInput, fmt::format("--without: strategy '{}' has no ingredients; only 'model' has", flags.options.strategy)});
+  for (const std::string& ingredient : flags.without) {
+    for (const auto& [name, value] : Ablations().at(ingredient)) flags.options.strategy_options[name] = value;
   }
   std::vector<RecordedSpace> records;
   for (const std::string& path : flags.leave_one_out ? flags.spaces : flags.warm) {
@@ -100,6 +107,10 @@ void RegisterReplay(CLI::App& app, CommonOptions& common, Action& chosen) {
       ->capture_default_str()
       ->check(CLI::IsMember(StrategyNames()));
   command->add_option("--option", flags->strategy_options, "name=value for the strategy; repeatable");
+  std::vector<std::string> ingredients;
+  for (const auto& [ingredient, ignored] : Ablations()) ingredients.push_back(ingredient);
+  command->add_option("--without", flags->without, "Leave an ingredient of the model strategy out, to see what it brings; repeatable")
+      ->check(CLI::IsMember(ingredients));
   command->add_option("--budgets", flags->options.budgets, "Trials at which the best so far is noted")
       ->delimiter(',')
       ->capture_default_str();
