@@ -9,6 +9,7 @@ packages=(
   libonnx-dev libprotobuf-dev protobuf-compiler                                   # reading models
   libgrpc++-dev protobuf-compiler-grpc                                            # remote boards
   ocl-icd-opencl-dev opencl-headers pocl-opencl-icd                               # OpenCL, on the CPU where there is no GPU
+  oclgrind                                                                        # a simulator that sees races and accesses out of bounds
   libgtest-dev libgmock-dev                                                       # tests
 )
 

@@ -360,7 +360,7 @@ Status LibraryOperator::AddSources(LibraryFiles& files, std::vector<std::pair<st
     files[name] =
         fmt::format("// {}\n// {} {}\n{}", candidate.workload.Key(), candidate.template_name, ToString(candidate.config), *source);
     std::string flags;
-    for (const std::string& flag : (*library_.FindTemplate(op + '/' + candidate.template_name))->flags())
+    for (const std::string& flag : (*library_.FindTemplate(op + '/' + candidate.template_name))->Flags("cpu"))
       flags += (flags.empty() ? "" : ";") + flag;
     kernel_sources.emplace_back(name, flags);
   }

@@ -49,7 +49,7 @@ Result<CandidateText> RenderCandidate(const TemplateLibrary& library, const Cand
   if (target.backend != "cpu")
     if (Status described = DescribeLaunches(*op, *tmpl, candidate, target, text); !described) return described.error();
   if (target.backend == "opencl") text.flags = {"-cl-std=CL1.2"};
-  text.flags.insert(text.flags.end(), tmpl->flags().begin(), tmpl->flags().end());
+  for (std::string& flag : tmpl->Flags(target.backend)) text.flags.push_back(std::move(flag));
   Result<std::string> source = CandidateSource(library, candidate, target);
   if (!source) return source.error().In("generate the source of " + candidate.Key());
   text.source = std::move(*source);

@@ -44,6 +44,7 @@ Target TargetOf(const std::map<std::string, std::string>& device, int threads) {
   const double most_z = number("max_work_group_z");
   target.limits["max_work_group_z"] = most_z > 0 ? most_z : target.limits["max_work_group"];
   for (const char* unlimited : {"max_groups_yz", "registers_per_group", "registers_per_item"}) target.limits[unlimited] = kUnknownLimit;
+  target.limits["local_bytes_asked"] = target.limits["local_bytes"];
   target.limits["subgroup"] = 1;
   for (const char* cuda_only : {"dp4a", "tensor_cores", "async_copy", "compute_capability"}) target.limits[cuda_only] = 0;
   if (text("type") == "cpu") target.limits["threads"] = threads;

@@ -2,43 +2,60 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "measure/cpu_target.h"
+#include "measure/cuda_backend.h"
+#include "measure/cuda_target.h"
 #include "measure/opencl_backend.h"
 #include "measure/opencl_target.h"
 
 namespace lathe {
 namespace {
 
-constexpr std::string_view kOpenCl = "opencl";
-
-// The device's number; none for the cpu.
-Result<std::optional<size_t>> DeviceOf(const std::string& choice) {
-  if (choice == "cpu") return std::optional<size_t>();
-  if (choice == kOpenCl) return std::optional<size_t>(0);
+struct Choice {
+  std::string backend = "cpu";
   size_t device = 0;
-  const std::string_view text = choice;
-  if (text.size() > kOpenCl.size() + 1 && text.substr(0, kOpenCl.size() + 1) == "opencl:") {
-    const char *begin = text.data() + kOpenCl.size() + 1, *end = text.data() + text.size();
-    const auto [stopped, error] = std::from_chars(begin, end, device);
-    if (error == std::errc() && stopped == end) return std::optional<size_t>(device);
+  std::string architecture;  // instead of a device
+};
+
+Result<Choice> ReadChoice(const std::string& text) {
+  Choice choice;
+  if (text == "cpu") return choice;
+  for (const std::string backend : {"opencl", "cuda"}) {
+    choice.backend = backend;
+    if (text == backend) return choice;
+    const std::string rest = text.substr(std::min(text.size(), backend.size() + 1));
+    if (rest.empty() || text.compare(0, backend.size(), backend) != 0) continue;
+    if (text[backend.size()] == '/' && backend == "cuda") {
+      choice.architecture = rest;
+      return choice;
+    }
+    const auto [stopped, error] = std::from_chars(rest.data(), rest.data() + rest.size(), choice.device);
+    if (text[backend.size()] == ':' && error == std::errc() && stopped == rest.data() + rest.size()) return choice;
   }
-  return Error{ErrorCode::kInvalidInput, fmt::format("--target '{}': write cpu, opencl (the first device) or opencl:1 (another)", choice)};
+  return Error{
+      ErrorCode::kInvalidInput,
+      fmt::format("--target '{}': write cpu, opencl or cuda (the first device), opencl:1 (another), or cuda/sm_87 (to build for)", text)};
 }
 
 }  // namespace
 
 Result<Workshop::BackendFactory> BackendFor(const std::string& choice) {
-  Result<std::optional<size_t>> device = DeviceOf(choice);
-  if (!device) return device.error();
-  return *device ? MakeOpenClBackend(**device) : Workshop::BackendFactory();
+  Result<Choice> read = ReadChoice(choice);
+  if (!read) return read.error();
+  if (!read->architecture.empty()) return MakeCudaBuildBackend(read->architecture);
+  if (read->backend == "cuda") return MakeCudaBackend(read->device);
+  return read->backend == "opencl" ? MakeOpenClBackend(read->device) : Workshop::BackendFactory();
 }
 
 Result<Target> TargetFor(const std::string& choice, int threads) {
-  Result<std::optional<size_t>> device = DeviceOf(choice);
-  if (!device) return device.error();
-  if (*device) return OpenClTarget(**device, WorkerOptions::DefaultProgram(), threads);
+  Result<Choice> read = ReadChoice(choice);
+  if (!read) return read.error();
+  if (!read->architecture.empty()) return CudaTargetWithoutDevice(read->architecture);
+  if (read->backend == "cuda") return CudaTarget(read->device, WorkerOptions::DefaultProgram());
+  if (read->backend == "opencl") return OpenClTarget(read->device, WorkerOptions::DefaultProgram(), threads);
   return DetectCpuTarget(threads, Toolchain::Default(), "");
 }
 

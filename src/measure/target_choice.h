@@ -1,4 +1,5 @@
-// What a user means by --target: "cpu", "opencl" (the first device), "opencl:1" (the second).
+// What a user means by --target: "cpu", "opencl" or "cuda" (the first device), "opencl:1" (the second), "cuda/sm_87" (no device: to build
+// for).
 #pragma once
 
 #include <string>

@@ -20,6 +20,7 @@
 //   $ lathe-worker --opencl-devices                       list OpenCL devices, and
 //   $ lathe-worker --opencl-build …                       compile for one: see worker/opencl_tool.h. Drivers stay out of the tuner's
 //   process
+//   $ lathe-worker --cuda-devices, --cuda-compilers …, --cuda-compile …        the same for CUDA: see worker/cuda_tool.h
 #pragma once
 
 #include <cstddef>
@@ -63,7 +64,7 @@ enum JobFlags : uint32_t {
 
 struct Job {
   uint32_t magic, version;
-  char runner[16];  // "cpu", "opencl"
+  char runner[16];  // "cpu", "opencl", "cuda"
   uint32_t flags;
   int32_t parent_pid;
   uint32_t tensor_count, dynamic_count, cpu_count, threads;

@@ -126,6 +126,7 @@ Workshop::Job Workshop::Prepare(const MeasureRequest& request, const CancelToken
     measurement.build_seconds += built.seconds;
     if (built.status != MeasureStatus::kOk) return stop(built.status, std::move(built.message));
     measurement.build_facts = std::move(built.artifact.facts);
+    if (options_.build_only) return stop(MeasureStatus::kOk, "");
     Result<std::shared_ptr<const ReferenceData>> data =
         text.reference ? references_->Get(*text.reference, cancel) : references_->Get(request.candidate.workload, cancel);
     if (!data) return stop(MeasureStatus::kBoardLost, data.error().message);

@@ -35,6 +35,7 @@ struct WorkshopOptions {
   SamplingOptions finalist_sampling{
       .max_seconds = 1.0, .min_seconds = 0.15, .interval = 0.005, .cut_after = 0, .min_samples = 15, .max_samples = 800};
   bool verify_only = false;  // no timing: `lathe check`
+  bool build_only = false;   // no device: a measurement is the outcome of a build, without samples
   bool cold_cache = false;
   uint64_t seed = 1;  // of the inputs
   // Where the board has power rails: joules per run of finalists, or of every candidate, from so long a stretch of runs. Building and

@@ -109,8 +109,16 @@ class TemplateReader {
         if (!ParseDType(dtype)) node.Fail("not a dtype");
         node.AllowOnly({"relative", "absolute"});
       }
-    if (root.Has("flags"))
-      for (const ManifestNode& flag : root.At("flags").Elements()) tmpl.flags_.push_back(flag.Text());
+    if (root.Has("flags")) {
+      const ManifestNode flags = root.At("flags");
+      if (flags.json().is_object()) {  // OpenCL's and CUDA's compilers have no flags in common
+        flags.AllowOnly({"opencl", "cuda"});
+        for (const auto& [backend, list] : flags.Items())
+          for (const ManifestNode& flag : list.Elements()) tmpl.flags_[backend].push_back(flag.Text());
+      } else {
+        for (const ManifestNode& flag : flags.Elements()) tmpl.flags_[""].push_back(flag.Text());
+      }
+    }
     for (const char* key : {"prepare", "launch"})
       if (root.Has(key)) CheckLaunches(root.At(key));
     if (!root.failed() && tmpl.backend_ == "cpu" && (root.Has("launch") || root.Has("prepare")))
@@ -267,6 +275,13 @@ Result<size_t> KernelTemplate::WorkspaceBytes(const Operator& op, const Candidat
   if (*bytes < 0 || *bytes > 1e12)
     return Error{ErrorCode::kInvalidInput, fmt::format("template '{}', key 'workspace': {} bytes", name_, *bytes)};
   return static_cast<size_t>(std::ceil(*bytes));
+}
+
+std::vector<std::string> KernelTemplate::Flags(const std::string& target_backend) const {
+  std::vector<std::string> flags;
+  for (const std::string& key : {std::string(), target_backend})
+    if (const auto found = flags_.find(key); found != flags_.end()) flags.insert(flags.end(), found->second.begin(), found->second.end());
+  return flags;
 }
 
 bool KernelTemplate::IsLaunchOnly(const std::string& parameter) const {

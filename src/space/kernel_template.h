@@ -39,9 +39,10 @@ class KernelTemplate {
     return target_backend == backend_ || (backend_ == "gpu" && (target_backend == "opencl" || target_backend == "cuda"));
   }
   const std::string& summary() const { return summary_; }
-  const std::string& source() const { return source_; }             // text of the kernel
-  const std::string& source_name() const { return source_name_; }   // "direct_cpu.cpp", for compiler messages
-  const std::vector<std::string>& flags() const { return flags_; }  // further compiler flags
+  const std::string& source() const { return source_; }            // text of the kernel
+  const std::string& source_name() const { return source_name_; }  // "direct_cpu.cpp", for compiler messages
+  // Further compiler flags on targets of that backend.
+  std::vector<std::string> Flags(const std::string& target_backend) const;
   const std::string& hash() const {
     return hash_;
   }  // of manifest, source, prelude and operator: another hash makes old measurements history
@@ -82,7 +83,8 @@ class KernelTemplate {
   Result<std::vector<Launch>> LaunchList(const char* key, const Operator& op, const Candidate& candidate, const Target& target) const;
 
   std::string name_, operator_name_, backend_, summary_, source_, source_name_, hash_;
-  std::vector<std::string> flags_, feature_names_;
+  std::map<std::string, std::vector<std::string>> flags_;  // by backend; "": on each
+  std::vector<std::string> feature_names_;
   bool packs_ = false;
   nlohmann::ordered_json manifest_;
 };

@@ -123,6 +123,7 @@ Target MadeUpTarget(const std::string& backend) {
            {"tensor_cores", 1},
            {"async_copy", 1},
            {"compute_capability", 87},
+           {"local_bytes_asked", 49152},
            {"compute_units", 2},
            {"fp16", 0}},
           {}};

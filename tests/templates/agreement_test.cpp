@@ -71,7 +71,7 @@ std::string Check(const Shape& shape, const KernelTemplate& tmpl, const Config& 
   const Candidate candidate{shape.workload, tmpl.name(), tmpl.hash(), config};
   Result<std::string> source = CandidateSource(Library(), candidate, target);
   if (!source) return source.error().message;
-  Result<testing::LoadedKernel> kernel = testing::LoadedKernel::Build(*source, tmpl.flags());
+  Result<testing::LoadedKernel> kernel = testing::LoadedKernel::Build(*source, tmpl.Flags("cpu"));
   if (!kernel) return kernel.error().message;
   Result<std::vector<TensorShape>> packed_shapes = tmpl.PackedTensors(*shape.op, candidate, target);
   if (!packed_shapes) return packed_shapes.error().message;

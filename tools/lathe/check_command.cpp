@@ -1,25 +1,21 @@
-// lathe check: holds templates to their reference at random valid configs, on their operator's awkward shapes or on a given workload.
+// lathe check: holds templates to their reference at random valid configs, on their operator's awkward shapes or on a given workload; or,
+// with
+// --build-only, only builds them, for any number of targets, and tells what the compiler made of them.
 #include <fmt/format.h>
 
-#include <map>
 #include <nlohmann/json.hpp>
-#include <random>
 
-#include "measure/local_measurer.h"
-#include "measure/target_choice.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/stop_signal.h"
-#include "tools/lathe/table.h"
+#include "tools/lathe/template_check.h"
 
 namespace lathe {
 namespace {
 
 struct CheckFlags {
   std::vector<std::string> templates, workloads;
-  std::string target = "cpu";
-  size_t configs = 5;
-  uint64_t seed = 1;
-  int threads = 1;
+  std::vector<std::string> targets = {"cpu"};
+  TemplateCheckOptions check;
 };
 
 Result<std::vector<NamedWorkload>> ShapesFor(const TemplateLibrary& library, const CheckFlags& flags) {
@@ -43,75 +39,6 @@ Result<std::vector<NamedWorkload>> ShapesFor(const TemplateLibrary& library, con
   return shapes;
 }
 
-struct Tally {
-  size_t shapes = 0, checked = 0, failed = 0;
-};
-
-class Checker {
- public:
-  Checker(const CheckFlags& flags, Measurer& measurer) : flags_(flags), measurer_(measurer) {}
-
-  Status Run(const std::vector<const KernelTemplate*>& templates, const std::vector<NamedWorkload>& shapes) {
-    for (size_t i = 0; i < shapes.size() && !StopRequested(); ++i)
-      for (const KernelTemplate* tmpl : templates)
-        if (tmpl->operator_name() == shapes[i].op->name())
-          if (Status done = CheckShape(*tmpl, shapes[i], flags_.seed * 1000003 + i); !done) return done;
-    while (in_flight_ > 0)
-      if (Status taken = Take(); !taken) return taken;
-    return {};
-  }
-
-  const std::map<std::string, Tally>& tallies() const { return tallies_; }
-  const std::vector<Measurement>& failures() const { return failures_; }
-
- private:
-  Status CheckShape(const KernelTemplate& tmpl, const NamedWorkload& shape, uint64_t seed) {
-    Result<bool> applies = tmpl.Applies(*shape.op, shape.workload, measurer_.target());
-    if (!applies) return applies.error();
-    if (!*applies) return {};
-    Result<Space> space = tmpl.SpaceFor(*shape.op, shape.workload, measurer_.target());
-    if (!space) return space.error();
-    Tally& tally = tallies_[NameOf(tmpl.operator_name(), tmpl.name())];
-    ++tally.shapes;
-    std::mt19937_64 random(seed);
-    for (size_t n = 0; n < flags_.configs && !StopRequested(); ++n) {
-      // The first config is what users get untuned: it is always among them.
-      const std::optional<Point> point = n == 0 ? space->First() : space->Sample(random);
-      if (!point)
-        return Error{ErrorCode::kInvalidInput, fmt::format("template '{}' has no valid config for {}", tmpl.name(), shape.workload.Key())};
-      while (in_flight_ >= measurer_.capacity())
-        if (Status taken = Take(); !taken) return taken;
-      MeasureRequest request;
-      request.candidate = {shape.workload, tmpl.name(), tmpl.hash(), space->ConfigAt(*point)};
-      if (Status submitted = measurer_.Submit(std::move(request)); !submitted) return submitted;
-      ++in_flight_;
-    }
-    return {};
-  }
-
-  Status Take() {
-    Result<std::vector<Measurement>> done = measurer_.Wait(std::chrono::milliseconds(500));
-    if (!done) return done.error();
-    for (Measurement& measurement : *done) {
-      --in_flight_;
-      Tally& tally = tallies_[NameOf(measurement.candidate.workload.operator_name, measurement.candidate.template_name)];
-      ++tally.checked;
-      if (measurement.status == MeasureStatus::kOk) continue;
-      ++tally.failed;
-      failures_.push_back(std::move(measurement));
-    }
-    return {};
-  }
-
-  static std::string NameOf(const std::string& op, const std::string& tmpl) { return op + '/' + tmpl; }
-
-  const CheckFlags& flags_;
-  Measurer& measurer_;
-  size_t in_flight_ = 0;
-  std::map<std::string, Tally> tallies_;
-  std::vector<Measurement> failures_;
-};
-
 int RunCheck(const CommonOptions& common, const CheckFlags& flags) {
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
@@ -127,40 +54,14 @@ int RunCheck(const CommonOptions& common, const CheckFlags& flags) {
     for (const Operator* op : library->operators())
       for (const KernelTemplate* tmpl : library->TemplatesOf(op->name())) templates.push_back(tmpl);
 
-  WorkshopOptions options;
-  options.threads = flags.threads;
-  options.verify_only = true;
-  options.seed = flags.seed;
-  Result<Workshop::BackendFactory> backend = BackendFor(flags.target);
-  if (!backend) return Fail(backend.error());
-  Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&*library, options, 0, *backend);
-  if (!measurer) return Fail(measurer.error());
-  Checker checker(flags, **measurer);
-  if (Status done = checker.Run(templates, *shapes); !done) return Fail(done.error());
-
-  nlohmann::ordered_json json = {{"templates", nlohmann::ordered_json::array()}, {"failures", nlohmann::ordered_json::array()}};
-  Table table({"checked", "failed", "shapes", "template"});
-  for (const auto& [name, tally] : checker.tallies()) {
-    table.Add({std::to_string(tally.checked), std::to_string(tally.failed), std::to_string(tally.shapes), name});
-    json["templates"].push_back({{"template", name}, {"checked", tally.checked}, {"failed", tally.failed}, {"shapes", tally.shapes}});
+  std::vector<TargetReport> reports;
+  for (const std::string& target : flags.targets) {
+    Result<TargetReport> report = CheckOn(target, *library, flags.check, templates, *shapes);
+    if (!report) return Fail(report.error());
+    reports.push_back(std::move(*report));
+    if (StopRequested()) break;
   }
-  for (const Measurement& failure : checker.failures())
-    json["failures"].push_back({{"template", failure.candidate.template_name},
-                                {"workload", failure.candidate.workload.Key()},
-                                {"config", ToString(failure.candidate.config)},
-                                {"status", ToString(failure.status)},
-                                {"message", failure.message}});
-  if (common.json) {
-    PrintJson(json);
-  } else {
-    for (const Measurement& failure : checker.failures())
-      fmt::print("{} {} {}\n  on {}\n  {}\n", ToString(failure.status), failure.candidate.template_name, ToString(failure.candidate.config),
-                 failure.candidate.workload.Key(), failure.message);
-    fmt::print("{}", table.Text());
-  }
-  if (StopRequested()) return kExitStopped;
-  if (checker.tallies().empty()) return Fail({ErrorCode::kNotFound, "check: no template computes any of these workloads on this machine"});
-  return checker.failures().empty() ? kExitOk : kExitIncomplete;
+  return PrintReports(reports, flags.check.build_only, common.json);
 }
 
 }  // namespace
@@ -170,13 +71,18 @@ void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
   auto flags = std::make_shared<CheckFlags>();
   command->add_option("template", flags->templates, "Which; all unless given");
   command->add_option("--workload", flags->workloads, "On this workload instead of the operator's test_workloads; repeatable");
-  command->add_option("--configs", flags->configs, "Configs for each template and shape; the first valid one is always among them")
+  command->add_option("--configs", flags->check.configs, "Configs for each template and shape; the first valid one is always among them")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  command->add_option("--seed", flags->seed, "Another draw of configs and inputs")->capture_default_str();
-  command->add_option("--target", flags->target, "cpu, opencl (the first device), opencl:1 (another)")->capture_default_str();
-  command->add_option("--threads", flags->threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
-  command->footer("Example:\n  lathe check direct_cpu --configs 30");
+  command->add_option("--seed", flags->check.seed, "Another draw of configs and inputs")->capture_default_str();
+  command->add_option("--target", flags->targets, "cpu, opencl or cuda (the first device), opencl:1 (another); several with commas between")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_flag("--build-only", flags->check.build_only,
+                    "Only compile, and print registers and spills (least, mean, most); for cuda/sm_87 and its like no GPU is needed");
+  command->add_option("--threads", flags->check.threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
+  command->footer(
+      "Examples:\n  lathe check direct_cpu --configs 30\n  lathe check resize_gpu --target cuda/sm_53,cuda/sm_87 --build-only --configs 2");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunCheck(common, *flags); }; });
 }
 

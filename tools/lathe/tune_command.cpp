@@ -10,6 +10,7 @@
 #include "tools/lathe/command.h"
 #include "tools/lathe/machine_limits.h"
 #include "tools/lathe/table.h"
+#include "tools/lathe/template_check.h"
 #include "tools/lathe/tune_session.h"
 
 namespace lathe {
@@ -20,6 +21,7 @@ struct TuneFlags {
   std::vector<std::string> workloads;  // or given here
   std::vector<std::string> shapes, operators;
   std::string time, warm = "auto";
+  bool build_only = false;
   double stop_when_gain = 0;  // percent a minute
   SessionOptions session;
 };
@@ -159,6 +161,28 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
   return session.report.state == "stopped" ? kExitStopped : kExitOk;
 }
 
+// As far as one gets without a device: candidates of every template are built, into the artifact cache, and what the compiler says is
+// printed.
+int BuildOnly(const CommonOptions& common, const TemplateLibrary& library, const std::vector<WeightedWorkload>& wanted,
+              const SessionOptions& options) {
+  std::vector<NamedWorkload> shapes;
+  std::vector<const KernelTemplate*> templates;
+  for (const WeightedWorkload& each : wanted) {
+    const Operator* op = *library.FindOperator(each.workload.operator_name);
+    if (std::none_of(shapes.begin(), shapes.end(), [&](const NamedWorkload& shape) { return shape.op == op; }))
+      for (const KernelTemplate* tmpl : library.TemplatesOf(op->name())) templates.push_back(tmpl);
+    shapes.push_back({op, each.workload});
+  }
+  TemplateCheckOptions check;
+  check.build_only = true;
+  check.configs = options.trials;
+  check.seed = options.seed;
+  check.threads = options.threads;
+  Result<TargetReport> report = CheckOn(options.target, library, check, templates, shapes);
+  if (!report) return Fail(report.error());
+  return PrintReports({std::move(*report)}, true, common.json);
+}
+
 int RunTune(const CommonOptions& common, TuneFlags& flags) {
   if (!flags.time.empty()) {
     Result<double> seconds = ParseDuration(flags.time);
@@ -180,6 +204,7 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
         {ErrorCode::kNotFound, fmt::format("tune '{}': it has no workload of {}", flags.input,
                                            flags.operators.empty() ? "any operator in the templates"
                                                                    : fmt::format("operator {}", fmt::join(flags.operators, ", ")))});
+  if (flags.build_only) return BuildOnly(common, *library, *wanted, flags.session);
   std::vector<std::string> skipped;
   Result<SessionResult> session = RunSession(*library, *wanted, flags.session, skipped);
   for (const std::string& reason : skipped) fmt::print(stderr, "lathe: not tuned: {}\n", reason);
@@ -217,7 +242,7 @@ void AddBoardOptions(CLI::App* command, SessionOptions& options) {
   command->add_flag("!--no-calibration", options.calibrate,
                     "Do not measure a reference kernel between candidates to find boards that slow down");
   command->add_option("--wait", options.wait_seconds, "Seconds to wait for a board while none can be reached")->capture_default_str();
-  command->add_option("--target", options.target, "What runs the kernels: cpu, opencl (the first device), opencl:1 (another)")
+  command->add_option("--target", options.target, "What runs the kernels: cpu, opencl or cuda (the first device), opencl:1 (another)")
       ->capture_default_str();
   command->add_option("--log", options.log, "Tuning log; made when there is none")->capture_default_str();
   command->add_option("--threads", options.threads, "Threads a kernel may use; each number is a target of its own")
@@ -253,6 +278,9 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   command->add_option("--seed", flags->session.seed, "Same seed, same proposals")->capture_default_str();
+  command->add_flag("--build-only", flags->build_only,
+                    "Only build --trials random candidates of each template and workload, and say what the compiler made of them; with "
+                    "--target cuda/sm_87 no GPU is needed");
   command->add_flag("--fresh", flags->session.fresh, "Measure again what the log knows already");
   command->add_flag("--cold-cache", flags->session.cold_cache, "Flush caches before every sample, as between stages of a pipeline");
   command->footer(

@@ -169,6 +169,7 @@ std::unique_ptr<Runner> MakeCpuRunner(const Job& job, ResultFile& results) { ret
 std::unique_ptr<Runner> MakeRunner(std::string_view name, const Job& job, ResultFile& results) {
   if (name == "cpu") return MakeCpuRunner(job, results);
   if (name == "opencl") return MakeOpenClRunner(job, results);
+  if (name == "cuda") return MakeCudaRunner(job, results);
   return nullptr;
 }
 

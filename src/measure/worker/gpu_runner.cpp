@@ -202,7 +202,8 @@ class GpuRunner : public Runner {
 
   std::string AllocateWithin(DeviceMemory& memory, size_t bytes) {
     std::string error = device_->Allocate(std::max<size_t>(bytes, 1), kPage, memory);
-    if (error.empty()) error = device_->Fill(memory.whole, kGuardByte, 0, memory.guard);
+    if (!error.empty() || memory.guard == 0) return error;
+    error = device_->Fill(memory.whole, kGuardByte, 0, memory.guard);
     if (error.empty()) error = device_->Fill(memory.whole, kGuardByte, memory.guard + memory.bytes, memory.guard);
     return error;
   }
@@ -224,7 +225,7 @@ class GpuRunner : public Runner {
   }
 
   void CheckGuards(const DeviceMemory& memory, const char* name) {
-    if (memory.whole == 0) return;
+    if (memory.guard == 0) return;  // not there, or a device that watches itself
     std::vector<unsigned char> before, after;
     Read(memory, 0, memory.guard, before);
     Read(memory, memory.guard + memory.bytes, memory.guard, after);

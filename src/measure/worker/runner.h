@@ -30,6 +30,7 @@ class Runner {
 // Null when this worker has no runner of that name. `job` and `results` outlive it.
 std::unique_ptr<Runner> MakeRunner(std::string_view name, const Job& job, ResultFile& results);
 std::unique_ptr<Runner> MakeCpuRunner(const Job& job, ResultFile& results);
+std::unique_ptr<Runner> MakeCudaRunner(const Job& job, ResultFile& results);
 std::unique_ptr<Runner> MakeOpenClRunner(const Job& job, ResultFile& results);  // null when built without OpenCL
 
 }  // namespace lathe::worker

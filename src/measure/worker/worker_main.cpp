@@ -13,6 +13,7 @@
 #include <cstring>
 #include <memory>
 
+#include "measure/worker/cuda_tool.h"
 #include "measure/worker/measuring.h"
 #include "measure/worker/opencl_tool.h"
 #include "measure/worker/runner.h"
@@ -114,6 +115,9 @@ int main(int argc, char** argv) {
   if (argc >= 7 && std::strcmp(argv[1], "--launch") == 0 && std::strcmp(argv[5], "--") == 0) return lathe::worker::Launch(argv + 2);
   if (argc == 2 && std::strcmp(argv[1], "--opencl-devices") == 0) return lathe::worker::PrintOpenClDevices();
   if (argc == 7 && std::strcmp(argv[1], "--opencl-build") == 0) return lathe::worker::BuildOpenClProgram(argv + 2);
+  if (argc == 2 && std::strcmp(argv[1], "--cuda-devices") == 0) return lathe::worker::PrintCudaDevices();
+  if (argc >= 2 && std::strcmp(argv[1], "--cuda-compilers") == 0) return lathe::worker::PrintCudaCompilers(argv + 2);
+  if (argc >= 6 && std::strcmp(argv[1], "--cuda-compile") == 0) return lathe::worker::CompileCuda(argv + 2);
   if (argc > 1) {
     std::puts("lathe-worker runs one kernel candidate for lathe or lathe-agent, which start it; it does nothing by hand.");
     return std::strcmp(argv[1], "--help") == 0 ? 0 : 2;

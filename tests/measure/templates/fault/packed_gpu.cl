@@ -20,7 +20,11 @@ KERNEL void add(GLOBAL const float* input, GLOBAL float* packed, GLOBAL const fl
   const int x = (int)get_global_id(0), y = (int)get_global_id(1);
   if (x >= N || y >= batch || x % passes != pass) return;
   output[y * N + x] = mad(packed[2 * x], packed[2 * x + 1], ((GLOBAL float*)workspace)[y * N + x]);
-#if BEHAVIOUR == BEHAVIOUR_WRITES_PACKED
+#if BEHAVIOUR == BEHAVIOUR_READS_BEYOND
+  if (x == 0 && input[batch * N] == 1.0f) output[y * N] += 0.0f;
+#elif BEHAVIOUR == BEHAVIOUR_RACES
+  ((GLOBAL float*)workspace)[0] = (float)x;
+#elif BEHAVIOUR == BEHAVIOUR_WRITES_PACKED
   packed[2 * x + 1] = 1.5f;
 #endif
 }

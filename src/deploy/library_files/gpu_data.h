@@ -1,0 +1,34 @@
+// What the generated table says of each kernel beyond what is public.
+#pragma once
+
+#include <cstdarg>
+#include <cstdio>
+
+#include "lathe_gpu_kernels.h"
+
+struct LatheLaunch {
+  const char* kernel;
+  int dimensions;
+  size_t global[3], local[3];
+  unsigned dynamic_local_bytes;
+  int argument_count;
+  const int* arguments;
+};
+
+struct LatheKernelData {
+  const unsigned char* program;  // OpenCL C, or a cubin
+  size_t program_bytes;
+  const char* program_key;  // content address
+  const char* flags;
+  const size_t* packed_bytes;  // one a tensor
+  int dynamic_count;
+  const int* dynamic;  // values of the attributes that a kernel takes as arguments
+  int prepare_count, run_count;
+  const LatheLaunch *prepare, *run;
+};
+
+extern const LatheKernelData lathe_gpu_data[];
+extern const lathe_gpu_kernel_info lathe_gpu_infos[];
+extern const size_t lathe_gpu_count;
+
+lathe_gpu_status lathe_gpu_fail(lathe_gpu_status status, const char* format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,162 @@
+#include "tools/lathe/template_check.h"
+
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "measure/local_measurer.h"
+#include "measure/target_choice.h"
+#include "tools/lathe/stop_signal.h"
+#include "tools/lathe/table.h"
+
+namespace lathe {
+namespace {
+
+class Checker {
+ public:
+  Checker(const TemplateCheckOptions& flags, Measurer& measurer) : flags_(flags), measurer_(measurer) {}
+
+  Status Run(const std::vector<const KernelTemplate*>& templates, const std::vector<NamedWorkload>& shapes) {
+    for (size_t i = 0; i < shapes.size() && !StopRequested(); ++i)
+      for (const KernelTemplate* tmpl : templates)
+        if (tmpl->operator_name() == shapes[i].op->name())
+          if (Status done = CheckShape(*tmpl, shapes[i], flags_.seed * 1000003 + i); !done) return done;
+    while (in_flight_ > 0)
+      if (Status taken = Take(); !taken) return taken;
+    return {};
+  }
+
+  const std::map<std::string, Tally>& tallies() const { return tallies_; }
+  const std::vector<Measurement>& failures() const { return failures_; }
+
+ private:
+  Status CheckShape(const KernelTemplate& tmpl, const NamedWorkload& shape, uint64_t seed) {
+    Result<bool> applies = tmpl.Applies(*shape.op, shape.workload, measurer_.target());
+    if (!applies) return applies.error();
+    if (!*applies) return {};
+    Result<Space> space = tmpl.SpaceFor(*shape.op, shape.workload, measurer_.target());
+    if (!space) return space.error();
+    Tally& tally = tallies_[NameOf(tmpl.operator_name(), tmpl.name())];
+    ++tally.shapes;
+    std::mt19937_64 random(seed);
+    for (size_t n = 0; n < flags_.configs && !StopRequested(); ++n) {
+      // The first config is what users get untuned: it is always among them.
+      const std::optional<Point> point = n == 0 ? space->First() : space->Sample(random);
+      if (!point)
+        return Error{ErrorCode::kInvalidInput, fmt::format("template '{}' has no valid config for {}", tmpl.name(), shape.workload.Key())};
+      while (in_flight_ >= measurer_.capacity())
+        if (Status taken = Take(); !taken) return taken;
+      MeasureRequest request;
+      request.candidate = {shape.workload, tmpl.name(), tmpl.hash(), space->ConfigAt(*point)};
+      if (Status submitted = measurer_.Submit(std::move(request)); !submitted) return submitted;
+      ++in_flight_;
+    }
+    return {};
+  }
+
+  Status Take() {
+    Result<std::vector<Measurement>> done = measurer_.Wait(std::chrono::milliseconds(500));
+    if (!done) return done.error();
+    for (Measurement& measurement : *done) {
+      --in_flight_;
+      Tally& tally = tallies_[NameOf(measurement.candidate.workload.operator_name, measurement.candidate.template_name)];
+      ++tally.checked;
+      if (measurement.status == MeasureStatus::kOk) {
+        for (const auto& [fact, value] : measurement.build_facts) tally.facts[fact].Add(value);
+        continue;
+      }
+      ++tally.failed;
+      failures_.push_back(std::move(measurement));
+    }
+    return {};
+  }
+
+  static std::string NameOf(const std::string& op, const std::string& tmpl) { return op + '/' + tmpl; }
+
+  const TemplateCheckOptions& flags_;
+  Measurer& measurer_;
+  size_t in_flight_ = 0;
+  std::map<std::string, Tally> tallies_;
+  std::vector<Measurement> failures_;
+};
+
+Table TableOf(const std::vector<TargetReport>& reports, bool build_only) {
+  // Registers, local memory and spilled bytes as least, mean and most over the configs.
+  Table table(build_only ? std::vector<std::string>{"built", "failed", "registers", "spilling", "spilled bytes", "local bytes", "target",
+                                                    "template"}
+                         : std::vector<std::string>{"checked", "failed", "shapes", "target", "template"});
+  for (const TargetReport& report : reports)
+    for (const auto& [name, tally] : report.tallies) {
+      const auto fact = [&, &tally = tally](const char* key) {
+        const auto found = tally.facts.find(key);
+        return found == tally.facts.end() ? Spread() : found->second;
+      };
+      if (build_only)
+        table.Add({std::to_string(tally.checked - tally.failed), std::to_string(tally.failed), fact("registers").Text(),
+                   std::to_string(fact("spill_store_bytes").positive), fact("spill_store_bytes").Text(), fact("local_bytes").Text(),
+                   report.target, name});
+      else
+        table.Add({std::to_string(tally.checked), std::to_string(tally.failed), std::to_string(tally.shapes), report.target, name});
+    }
+  return table;
+}
+
+nlohmann::ordered_json JsonOf(const std::vector<TargetReport>& reports) {
+  nlohmann::ordered_json json = {{"templates", nlohmann::ordered_json::array()}, {"failures", nlohmann::ordered_json::array()}};
+  for (const TargetReport& report : reports) {
+    for (const auto& [name, tally] : report.tallies) {
+      nlohmann::ordered_json entry = {
+          {"template", name}, {"target", report.target}, {"checked", tally.checked}, {"failed", tally.failed}, {"shapes", tally.shapes}};
+      for (const auto& [fact, spread] : tally.facts)
+        entry["facts"][fact] = {{"least", spread.least}, {"mean", spread.sum / static_cast<double>(spread.count)}, {"most", spread.most}};
+      json["templates"].push_back(std::move(entry));
+    }
+    for (const Measurement& failure : report.failures)
+      json["failures"].push_back({{"template", failure.candidate.template_name},
+                                  {"target", report.target},
+                                  {"workload", failure.candidate.workload.Key()},
+                                  {"config", ToString(failure.candidate.config)},
+                                  {"status", ToString(failure.status)},
+                                  {"message", failure.message}});
+  }
+  return json;
+}
+
+}  // namespace
+
+Result<TargetReport> CheckOn(const std::string& target, const TemplateLibrary& library, const TemplateCheckOptions& flags,
+                             const std::vector<const KernelTemplate*>& templates, const std::vector<NamedWorkload>& shapes) {
+  WorkshopOptions options;
+  options.threads = flags.threads;
+  options.verify_only = true;
+  options.build_only = flags.build_only;
+  options.seed = flags.seed;
+  Result<Workshop::BackendFactory> backend = BackendFor(target);
+  if (!backend) return backend.error();
+  Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, options, 0, *backend);
+  if (!measurer) return measurer.error();
+  Checker checker(flags, **measurer);
+  if (Status done = checker.Run(templates, shapes); !done) return done.error();
+  return TargetReport{target, checker.tallies(), checker.failures()};
+}
+
+int PrintReports(const std::vector<TargetReport>& reports, bool build_only, bool json) {
+  bool failed = false, any = false;
+  for (const TargetReport& report : reports) {
+    failed |= !report.failures.empty();
+    any |= !report.tallies.empty();
+  }
+  if (json) {
+    PrintJson(JsonOf(reports));
+  } else {
+    for (const TargetReport& report : reports)
+      for (const Measurement& failure : report.failures)
+        fmt::print("{} {} {}\n  on {}, {}\n  {}\n", ToString(failure.status), failure.candidate.template_name,
+                   ToString(failure.candidate.config), report.target, failure.candidate.workload.Key(), failure.message);
+    fmt::print("{}", TableOf(reports, build_only).Text());
+  }
+  if (StopRequested()) return kExitStopped;
+  if (!any) return Fail({ErrorCode::kNotFound, "check: no template computes any of these workloads on this target"});
+  return failed ? kExitIncomplete : kExitOk;
+}
+
+}  // namespace lathe
