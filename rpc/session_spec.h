@@ -14,6 +14,7 @@ struct SessionSpec {
   uint64_t seed = 1;           // of the inputs
   bool cold_cache = false;
   bool verify_only = false;
+  bool energy = false;  // joules of every candidate
   SamplingOptions sampling = WorkshopOptions().sampling;
   SamplingOptions finalist_sampling = WorkshopOptions().finalist_sampling;
   double run_seconds = 15;  // limits; the board's own count where they are lower
@@ -22,8 +23,9 @@ struct SessionSpec {
 
 // The protocol versions that this build speaks.
 struct ProtocolRange {
-  uint32_t oldest = 1, newest = 1;
+  uint32_t oldest = 1, newest = 2;
 };
+constexpr uint32_t kEnergyVersion = 2;  // the first that knows SessionSpec::energy
 // The highest that both know; 0 where there is none.
 inline uint32_t CommonVersion(const ProtocolRange& a, const ProtocolRange& b) {
   const uint32_t newest = a.newest < b.newest ? a.newest : b.newest;

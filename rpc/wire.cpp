@@ -115,6 +115,7 @@ void Write(const SessionSpec& spec, v1::Open& message) {
   message.set_seed(spec.seed);
   message.set_cold_cache(spec.cold_cache);
   message.set_verify_only(spec.verify_only);
+  message.set_energy(spec.energy);
   Write(spec.sampling, *message.mutable_sampling());
   Write(spec.finalist_sampling, *message.mutable_finalist_sampling());
   message.set_run_seconds(spec.run_seconds);
@@ -131,6 +132,7 @@ Result<SessionSpec> Read(const v1::Open& message, const Limits& limits) {
   spec.seed = message.seed();
   spec.cold_cache = message.cold_cache();
   spec.verify_only = message.verify_only();
+  spec.energy = message.energy();
   if (message.has_sampling()) {
     Result<SamplingOptions> sampling = Read(message.sampling());
     if (!sampling) return sampling.error();
@@ -259,6 +261,7 @@ Result<Measurement> Read(const v1::MeasureResult& message) {
   const bool possible =
       std::all_of(measurement.seconds.begin(), measurement.seconds.end(), [](double s) { return std::isfinite(s) && s > 0; });
   if (!possible || (*status != MeasureStatus::kOk && !measurement.seconds.empty())) return Bad("result: samples that cannot be");
+  if (message.has_joules() && !(std::isfinite(message.joules()) && message.joules() > 0)) return Bad("result: joules that cannot be");
   measurement.build_seconds = message.build_seconds();
   measurement.run_seconds = message.run_seconds();
   measurement.max_error = message.max_error();

@@ -69,7 +69,7 @@ Status RunReplays(const RecordedSpace& space, const Settings& settings, bool rac
     tune.search.seed = replay + 1;
     tune.search.trials = settings.trials;
     tune.search.untuned_first = false;
-    tune.search.objective = [&](const Measurement& measurement) { return statistic(measurement.seconds); };
+    tune.search.objective.statistic = statistic;
     if (!race) tune.search.finalists = 0;
     Notes notes;
     Result<TuneReport> report = Tune(tasks, measurer, notes, tune);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <limits>
 #include <utility>
 
@@ -39,6 +40,16 @@ double LowQuantile(std::vector<double> samples) {
   const auto at = samples.begin() + static_cast<std::ptrdiff_t>((samples.size() - 1) / 5);
   std::nth_element(samples.begin(), at, samples.end());
   return *at;
+}
+
+std::optional<double> Watts(const Measurement& measurement) {
+  const auto found = measurement.conditions.find("watts");
+  if (found == measurement.conditions.end()) return std::nullopt;
+  double watts = 0;
+  const char *begin = found->second.data(), *end = begin + found->second.size();
+  const auto [stopped, failure] = std::from_chars(begin, end, watts);
+  if (failure != std::errc() || stopped != end) return std::nullopt;
+  return watts;
 }
 
 double Seconds(const Measurement& measurement) {

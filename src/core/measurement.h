@@ -36,7 +36,7 @@ struct Measurement {
   double build_seconds = 0;                   // compiler's time; 0 when the artifact was already there
   double run_seconds = 0;                     // how long the device was held for it
   double max_error = 0;                       // largest deviation from the reference, in units of the tolerance (1 = just allowed)
-  std::optional<double> joules;               // per run, idle subtracted; where a sensor exists
+  std::optional<double> joules;               // per run, idle subtracted; where a sensor was watched
   std::map<std::string, double> build_facts;  // code_bytes, registers, spills, …: features for the cost model
   std::map<std::string, std::string> conditions;  // clocks, temperature, load before and after
   bool cut_early = false;                         // stopped after few samples because it was clearly slower than the best so far
@@ -48,5 +48,8 @@ struct Measurement {
 // Infinity when there are none.
 double Seconds(const Measurement& measurement);
 double LowQuantile(std::vector<double> samples);
+
+// What the board drew while the kernel ran, idling included; nothing where no power rail was watched.
+std::optional<double> Watts(const Measurement& measurement);
 
 }  // namespace lathe

@@ -35,23 +35,26 @@ std::vector<Measurement> Merged(const std::vector<Measurement>& measurements) {
   return merged;
 }
 
-BorrowedSource SourceOf(const Relative& relative, const std::vector<Measurement>& measurements, const TaskTemplate& kernel,
-                        double nearness) {
+BorrowedSource SourceOf(const Relative& relative, const std::vector<Measurement>& measurements, const TaskTemplate& kernel, double nearness,
+                        const Objective& objective) {
   BorrowedSource source;
   source.label = relative.workload.Key() + " on " + relative.target.Key();
   if (relative.template_hash != kernel.hash) source.label += ", an older version";
   source.nearness = nearness;
   const std::vector<Measurement> merged = Merged(measurements);
+  const bool known = std::all_of(merged.begin(), merged.end(), [&](const Measurement& each) { return objective.Knows(each); });
+  const auto value = [&](const Measurement& measurement) { return known ? objective(measurement) : Seconds(measurement); };
   std::vector<float> targets;
   for (const Measurement& measurement : merged) {
-    const double seconds = Seconds(measurement);
-    targets.push_back(measurement.status == MeasureStatus::kOk ? static_cast<float>(-std::log(seconds)) : -1e9F);
+    const double worth = value(measurement);
+    targets.push_back(std::isfinite(worth) ? static_cast<float>(-std::log(worth)) : -1e9F);
   }
   std::vector<Config> configs;
   for (const size_t index : ChooseRows(targets, kMostRows, 1)) {
     const Measurement& measurement = merged[index];
-    const bool ok = measurement.status == MeasureStatus::kOk;
-    source.rows.push_back({measurement.candidate.config, ok, ok ? Seconds(measurement) : 0, {}});
+    const double worth = value(measurement);
+    const bool ok = std::isfinite(worth);
+    source.rows.push_back({measurement.candidate.config, ok, ok ? worth : 0, {}});
     configs.push_back(measurement.candidate.config);
   }
   if (!kernel.features_elsewhere) return source;
@@ -81,7 +84,8 @@ double Nearness(const Workload& a, const Target& target_a, const Workload& b, co
   return same * std::exp(-0.5 * apart);
 }
 
-Result<TransferPrior> Borrow(const TuneTask& task, const TaskTemplate& kernel, const Target& target, Journal& journal) {
+Result<TransferPrior> Borrow(const TuneTask& task, const TaskTemplate& kernel, const Target& target, Journal& journal,
+                             const Objective& objective) {
   Result<std::vector<Relative>> relatives = journal.Relatives(task.workload.operator_name, kernel.name);
   if (!relatives) return relatives.error();
   std::vector<std::pair<double, const Relative*>> order;
@@ -97,7 +101,7 @@ Result<TransferPrior> Borrow(const TuneTask& task, const TaskTemplate& kernel, c
   for (const auto& [nearness, relative] : order) {
     Result<std::vector<Measurement>> history = journal.History(relative->workload, kernel.name, relative->template_hash, relative->target);
     if (!history) return history.error();
-    sources.push_back(SourceOf(*relative, *history, kernel, nearness));
+    sources.push_back(SourceOf(*relative, *history, kernel, nearness, objective));
   }
   return TransferPrior::Learn(*kernel.space, kernel.features, sources, 1);
 }

@@ -3,6 +3,7 @@
 
 #include "core/result.h"
 #include "search/journal.h"
+#include "search/objective.h"
 #include "search/transfer_prior.h"
 #include "search/tune_task.h"
 
@@ -13,6 +14,8 @@ namespace lathe {
 double Nearness(const Workload& a, const Target& target_a, const Workload& b, const Target& target_b);
 
 // The nearest few histories, the best and a sample of the rest of each. Empty when there are none.
-Result<TransferPrior> Borrow(const TuneTask& task, const TaskTemplate& kernel, const Target& target, Journal& journal);
+// An objective that a history does not know is borrowed from its times: an order that is only half right fades by itself.
+Result<TransferPrior> Borrow(const TuneTask& task, const TaskTemplate& kernel, const Target& target, Journal& journal,
+                             const Objective& objective = {});
 
 }  // namespace lathe

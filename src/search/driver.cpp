@@ -35,7 +35,7 @@ class Driver {
   Status Receive(std::vector<Measurement> measurements);
   Status Send(const Flight& flight);
   void MindTheTime();
-  Status Lend(size_t task);
+  void Lend(size_t task);
   void MindTheGain();
   std::vector<TaskState> States(const std::vector<bool>& asked) const;
   size_t GivenOut() const;
@@ -105,10 +105,15 @@ Status Driver::Start() {
   lent_.assign(tasks_.size(), false);
   first_sent_.assign(tasks_.size(), -1);
   last_received_.assign(tasks_.size(), -1);
-  const nlohmann::json own = {{"strategy", options_.search.strategy}, {"strategy_options", options_.search.strategy_options},
-                              {"seed", options_.search.seed},         {"trials", options_.search.trials},
-                              {"warm", options_.search.warm},         {"max_seconds", options_.max_seconds},
-                              {"in_flight", most_in_flight_},         {"batch", batch_}};
+  const nlohmann::json own = {{"strategy", options_.search.strategy},
+                              {"strategy_options", options_.search.strategy_options},
+                              {"seed", options_.search.seed},
+                              {"trials", options_.search.trials},
+                              {"warm", options_.search.warm},
+                              {"max_seconds", options_.max_seconds},
+                              {"in_flight", most_in_flight_},
+                              {"batch", batch_},
+                              {"objective", options_.search.objective.Text()}};
   const nlohmann::json& settings = options_.run_options.is_null() ? own : options_.run_options;
   return Timed(&report_.overhead.journal, [&] {
     return journal_.BeginRun({options_.run_id, options_.command, settings, measurer_.target()});
@@ -132,17 +137,19 @@ std::vector<TaskState> Driver::States(const std::vector<bool>& asked) const {
 }
 
 // Just before its floor is searched: then the tasks before it have something to lend.
-Status Driver::Lend(size_t task) {
+void Driver::Lend(size_t task) {
   lent_[task] = true;
   for (size_t arm = 0; arm < tasks_[task].templates.size(); ++arm) {
     const TaskTemplate& kernel = tasks_[task].templates[arm];
     if (kernel.prior) continue;
-    Result<TransferPrior> prior =
-        Timed(&report_.overhead.borrow, [&] { return Borrow(tasks_[task], kernel, measurer_.target(), journal_); });
-    if (!prior) return prior.error().In("borrow for " + tasks_[task].label);
+    Result<TransferPrior> prior = Timed(
+        &report_.overhead.borrow, [&] { return Borrow(tasks_[task], kernel, measurer_.target(), journal_, options_.search.objective); });
+    if (!prior) {  // other tasks' rows are a help, never a need
+      report_.notes.push_back(prior.error().In("nothing is borrowed for " + tasks_[task].label).message);
+      continue;
+    }
     Timed(&report_.overhead.borrow, [&] { searches_[task].Lend(arm, *std::move(prior)); });
   }
-  return {};
 }
 
 // Ends the searches when more of them is not worth its time.
@@ -159,7 +166,7 @@ void Driver::MindTheGain() {
 
 Status Driver::Send(const Flight& flight) {
   const TaskSearch& search = searches_[flight.task];
-  const double best = search.best();
+  const double best = options_.search.objective.is_time() ? search.best() : 0;  // slower may well be better: nothing is cut early
   MeasureRequest request{next_ticket_++, search.CandidateOf(flight.trial), std::isfinite(best) ? best : 0, flight.trial.finalist};
   in_flight_[request.ticket] = flight;
   if (first_sent_[flight.task] < 0) first_sent_[flight.task] = Elapsed();
@@ -180,10 +187,8 @@ Status Driver::Fill() {
     // Of a floor's first trials only those, so that all tasks have a time before any goes on.
     size_t count = std::min(batch_, left);
     if (searches_.size() > 1 && searches_[task].given_out() < 2) count = std::min<size_t>(count, 2 - searches_[task].given_out());
-    if (options_.search.warm && !lent_[task] && searches_[task].searching() &&
-        (searches_.size() == 1 || searches_[task].given_out() >= 2)) {
-      if (Status status = Lend(task); !status) return status;
-    }
+    if (options_.search.warm && !lent_[task] && searches_[task].searching() && (searches_.size() == 1 || searches_[task].given_out() >= 2))
+      Lend(task);
     const std::vector<Trial> trials = Timed(&report_.overhead.propose, [&] { return searches_[task].Next(count); });
     if (trials.empty()) asked[task] = true;
     for (const Trial& trial : trials) {
@@ -246,6 +251,7 @@ void Driver::ReportProgress() {
   progress.measurements = report_.measurements;
   progress.per_second = progress.seconds > 0 ? static_cast<double>(report_.measurements) / progress.seconds : 0;
   progress.in_flight = in_flight_.size();
+  progress.unit = options_.search.objective.unit();
   progress.failures = failures_;
   const bool searching = std::any_of(searches_.begin(), searches_.end(), [](const TaskSearch& search) { return search.searching(); });
   const size_t left = in_flight_.size() + (searching ? schedule_.total() - std::min(schedule_.total(), GivenOut()) : 0);

@@ -11,7 +11,7 @@ namespace lathe {
 struct TaskProgress {
   std::string label;
   size_t trials = 0, budget = 0;  // given out, history included
-  double best = 0, untuned = 0;   // objectives; infinity when nothing worked yet
+  double best = 0, untuned = 0;   // of the objective; infinity when nothing worked yet
   double eta_seconds = 0;         // until its budget is spent, at the rate so far
   bool done = false;
 };
@@ -22,6 +22,7 @@ struct TuneProgress {
   double per_second = 0;
   double eta_seconds = 0;  // of the run: trials left at the rate so far, or the time budget, whichever ends first
   size_t in_flight = 0;
+  const char* unit = "s";                  // of the objective
   std::map<std::string, size_t> failures;  // by status, in this run
   std::vector<TaskProgress> tasks;
 };

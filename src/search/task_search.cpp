@@ -58,9 +58,16 @@ void TaskSearch::Tell(size_t arm, std::vector<Observation> observations) {
   std::move(observations.begin(), observations.end(), std::back_inserter(arms_[arm].observations));
 }
 
-void TaskSearch::Store(size_t arm, const Point& point, const Measurement& measurement) {
-  Record record{arm, point, measurement.status, measurement.seconds, std::numeric_limits<double>::infinity()};
-  if (measurement.status == MeasureStatus::kOk) record.objective = options_.objective(measurement);
+void TaskSearch::Store(size_t arm, const Point& point, const Measurement& measurement, std::vector<double> samples) {
+  Record record;
+  record.arm = arm;
+  record.point = point;
+  record.status = measurement.status;
+  record.samples = std::move(samples);
+  if (!record.samples.empty()) record.objective = options_.objective.statistic(record.samples);
+  record.seconds = Seconds(measurement);
+  record.joules = measurement.joules;
+  record.watts = Watts(measurement);
   arms_[arm].records[point] = records_.size();
   split_.Report(arm, record.objective);
   const double before = best_log_.empty() ? std::numeric_limits<double>::infinity() : best_log_.back();
@@ -72,24 +79,25 @@ void TaskSearch::Resume(size_t arm, const std::vector<Measurement>& measurements
   std::vector<Observation> observations;
   const Space& space = *arms_[arm].kernel->space;
   // A finalist comes several times: its samples are one record.
-  std::vector<Measurement> merged;
+  std::vector<std::pair<Measurement, std::vector<double>>> merged;
   PointMap<size_t> places;
   for (const Measurement& measurement : measurements) {
-    if (measurement.status == MeasureStatus::kBoardLost) continue;
+    if (measurement.status == MeasureStatus::kBoardLost || !options_.objective.Knows(measurement)) continue;
     Result<Point> point = space.PointOf(measurement.candidate.config);
     if (!point || !space.IsValid(*point)) continue;  // a hash that is the same with other parameters: not ours
     const auto [place, fresh] = places.emplace(*point, merged.size());
+    std::vector<double> samples = options_.objective.Samples(measurement);
     if (fresh) {
-      merged.push_back(measurement);
+      merged.emplace_back(measurement, std::move(samples));
       continue;
     }
-    Measurement& known = merged[place->second];
+    auto& [known, pooled] = merged[place->second];
     if (known.status != MeasureStatus::kOk || measurement.status != MeasureStatus::kOk) continue;  // the first answer stands
-    known.seconds.insert(known.seconds.end(), measurement.seconds.begin(), measurement.seconds.end());
+    pooled.insert(pooled.end(), samples.begin(), samples.end());
   }
-  for (const Measurement& measurement : merged) {
+  for (auto& [measurement, samples] : merged) {
     const Point point = *space.PointOf(measurement.candidate.config);
-    Store(arm, point, measurement);
+    Store(arm, point, measurement, std::move(samples));
     split_.Take(arm);
     ++given_out_;
     ++from_history_;
@@ -144,19 +152,23 @@ void TaskSearch::Take(const Trial& trial, const Measurement& measurement) {
     const size_t index = arms_[trial.arm].records[trial.point];
     const auto place = static_cast<size_t>(std::find(finalists_.begin(), finalists_.end(), index) - finalists_.begin());
     Record& record = records_[index];
+    const std::vector<double> samples = options_.objective.Samples(measurement);
     if (measurement.status == MeasureStatus::kOk) {
-      record.samples.insert(record.samples.end(), measurement.seconds.begin(), measurement.seconds.end());
-      Measurement pooled = measurement;
-      pooled.seconds = record.samples;
-      if (std::isfinite(record.objective)) record.objective = options_.objective(pooled);
-      race_->Add(place, measurement.seconds);
-    } else {
+      record.seconds = Seconds(measurement);
+      record.joules = measurement.joules;
+      record.watts = Watts(measurement);
+    }
+    if (!samples.empty()) {
+      record.samples.insert(record.samples.end(), samples.begin(), samples.end());
+      if (std::isfinite(record.objective)) record.objective = options_.objective.statistic(record.samples);
+      race_->Add(place, samples);
+    } else if (options_.objective.Knows(measurement)) {  // it failed, or broke through the power cap
       race_->Fail(place);
       record.status = measurement.status;
       record.objective = std::numeric_limits<double>::infinity();
     }
   } else {
-    Store(trial.arm, trial.point, measurement);
+    Store(trial.arm, trial.point, measurement, options_.objective.Samples(measurement));
     const double objective = records_.back().objective;
     measured_seconds_ += measurement.build_seconds + measurement.run_seconds;
     ++trials_measured_;
@@ -177,20 +189,13 @@ void TaskSearch::EndSearch(const std::string& why) {
   StartFinalsWhenSettled();
 }
 
-double TaskSearch::Statistic(const std::vector<double>& samples) const {
-  Measurement measurement;
-  measurement.seconds = samples;
-  return options_.objective(measurement);
-}
-
 std::vector<size_t> TaskSearch::Finalists() const {
   if (options_.finalists == 0) return {};
   std::vector<std::vector<double>> samples(records_.size());
   for (size_t i = 0; i < records_.size(); ++i) {
     if (std::isfinite(records_[i].objective)) samples[i] = records_[i].samples;
   }
-  std::vector<size_t> entries =
-      RaceEntries(samples, options_.within_noise, options_.finalists, [this](const std::vector<double>& of) { return Statistic(of); });
+  std::vector<size_t> entries = RaceEntries(samples, options_.within_noise, options_.finalists, options_.objective.statistic);
   // The untuned config runs with them, so that what tuning gained is measured side by side.
   if (entries.size() > 1 && first_) {
     const auto found = arms_[0].records.find(*first_);
@@ -223,11 +228,8 @@ void TaskSearch::StartFinalsWhenSettled() {
       RaceOptions options;
       options.tie = options_.tie;
       options.most_rounds = options_.final_rounds;
-      options.statistic = [objective = options_.objective](const std::vector<double>& samples) {
-        Measurement measurement;
-        measurement.seconds = samples;
-        return objective(measurement);
-      };
+      options.fewest_rounds = std::min(options.fewest_rounds, options.most_rounds);
+      options.statistic = options_.objective.statistic;
       race_.emplace(finalists_.size(), options);
     }
   }
@@ -308,10 +310,18 @@ TaskReport TaskSearch::Report() const {
   report.ended = ended_;
   const auto tuned = [&](const Record& record) {
     const TaskTemplate& kernel = *arms_[record.arm].kernel;
-    return TunedConfig{kernel.name, kernel.hash, kernel.space->ConfigAt(record.point), record.objective, record.samples};
+    const double seconds = options_.objective.is_time() ? record.objective : record.seconds;
+    return TunedConfig{kernel.name,  kernel.hash,   kernel.space->ConfigAt(record.point), record.objective, seconds, record.joules,
+                       record.watts, record.samples};
   };
   for (const Record& record : records_) {
-    if (record.status != MeasureStatus::kOk) ++report.failures[ToString(record.status)];
+    if (record.status != MeasureStatus::kOk) {
+      ++report.failures[ToString(record.status)];
+    } else if (!std::isfinite(record.objective)) {
+      const bool over = options_.objective.power_cap() && record.watts;
+      ++report.failures[over ? "over_power_cap" : "power_unknown"];
+      if (over) report.least_watts = std::min(report.least_watts.value_or(*record.watts), *record.watts);
+    }
   }
   if (std::isfinite(untuned())) report.untuned = tuned(records_[arms_[0].records.at(*first_)]);
   for (const Arm& arm : arms_) {

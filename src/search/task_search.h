@@ -13,6 +13,7 @@
 
 #include "core/measurement.h"
 #include "search/final_race.h"
+#include "search/objective.h"
 #include "search/point_set.h"
 #include "search/strategy.h"
 #include "search/transfer_prior.h"
@@ -34,7 +35,7 @@ struct SearchOptions {
   double within_noise = 0.03;  // who is this close to the best may be the best, whatever its few samples say
   bool untuned_first = true;   // measure the first valid config before anything else, to say what tuning gained
   double tie = 0.005;          // who is this close to the fastest after the finals ties with it; the simpler config wins
-  std::function<double(const Measurement&)> objective = Seconds;  // lower is better
+  Objective objective;         // lower is better
 };
 
 struct Trial {
@@ -77,7 +78,7 @@ class TaskSearch {
   double ExpectedGain() const;
   double seconds_per_trial() const;  // build and device, on average; 1 until something was measured
   size_t finals_left() const;        // final measurements still to submit, were the search to end now
-  double best() const;               // infinity when nothing worked yet
+  double best() const;               // of the objective; infinity when nothing worked yet
   double untuned() const;            // likewise
   Candidate CandidateOf(const Trial& trial) const;
   TaskReport Report() const;
@@ -88,8 +89,10 @@ class TaskSearch {
     size_t arm = 0;
     Point point;
     MeasureStatus status = MeasureStatus::kOk;
-    std::vector<double> samples;
+    std::vector<double> samples;  // of the objective
     double objective = std::numeric_limits<double>::infinity();
+    double seconds = std::numeric_limits<double>::infinity();  // as measured last, like the next two
+    std::optional<double> joules, watts;
   };
   struct Arm {
     const TaskTemplate* kernel = nullptr;
@@ -100,13 +103,12 @@ class TaskSearch {
   };
   TaskSearch(const TuneTask& task, const SearchOptions& options)
       : task_(&task), options_(options), split_(task.templates.size(), options.trials) {}
-  void Store(size_t arm, const Point& point, const Measurement& measurement);
+  void Store(size_t arm, const Point& point, const Measurement& measurement, std::vector<double> samples);
   StrategyContext ContextOf(size_t arm) const;
   void Tell(size_t arm, std::vector<Observation> observations);
   void StartFinalsWhenSettled();
   void NextFinalRound();
   size_t limit() const { return std::max(options_.trials, options_.most_trials); }
-  double Statistic(const std::vector<double>& samples) const;
   std::vector<size_t> Finalists() const;          // places in records_, best first
   size_t Departures(const Record& record) const;  // parameters that differ from the first valid config of its template
   bool Simpler(const Record& a, const Record& b) const;

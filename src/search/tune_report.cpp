@@ -9,6 +9,9 @@ nlohmann::json TunedJson(const std::optional<TunedConfig>& tuned) {
           {"template_hash", tuned->template_hash},
           {"config", ToJson(tuned->config)},
           {"objective", tuned->objective},
+          {"seconds", tuned->seconds},
+          {"joules", tuned->joules ? nlohmann::json(*tuned->joules) : nlohmann::json(nullptr)},
+          {"watts", tuned->watts ? nlohmann::json(*tuned->watts) : nlohmann::json(nullptr)},
           {"samples", tuned->samples.size()}};
 }
 

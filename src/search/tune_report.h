@@ -16,8 +16,10 @@ namespace lathe {
 struct TunedConfig {
   std::string template_name, template_hash;
   Config config;
-  double objective = 0;         // seconds, unless the run had another objective
-  std::vector<double> samples;  // seconds, all of them, finals included
+  double objective = 0;                 // seconds, unless the run had another objective
+  double seconds = 0;                   // of a run of the kernel
+  std::optional<double> joules, watts;  // where power rails were watched
+  std::vector<double> samples;          // of the objective, all of them, finals included
 };
 
 struct TaskReport {
@@ -28,7 +30,8 @@ struct TaskReport {
   std::optional<TunedConfig> best;     // absent when nothing worked
   size_t trials = 0;                   // distinct candidates, those of the history included
   size_t from_history = 0;
-  std::map<std::string, size_t> failures;  // by status
+  std::map<std::string, size_t> failures;  // by status; "over_power_cap" and "power_unknown" for those that only missed the objective
+  std::optional<double> least_watts;       // that a candidate over the power cap drew
   size_t ties = 0;                         // other finalists as fast as the fastest but for 0.5 %; the simplest of them won
   std::optional<double> confidence;  // probability, at least, that the winner is within 1 % of the best finalist; absent without finals
   double margin = 0;                 // 95 % half width of the winner's time, as a fraction; 0 without finals
@@ -55,6 +58,7 @@ struct TuneReport {
   size_t measurements = 0;    // made in this run, finals included
   size_t lost = 0;            // answered board_lost and submitted again
   TuneOverhead overhead;
+  std::vector<std::string> notes;  // what went wrong without ending the run, for people
   // What a further minute was expected to shorten the tasks' total by, as a fraction of it, when the search ended; absent for a resumed run
   // that had nothing to do.
   std::optional<double> gain_per_minute;

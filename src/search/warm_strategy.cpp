@@ -26,7 +26,7 @@ Result<std::unique_ptr<WarmStrategy>> WarmStrategy::Make(const std::string& name
 }
 
 bool WarmStrategy::PriorsTurn() const {
-  if (verdict_ == Verdict::kDropped || borrowed_ >= kMostBorrowed) return false;
+  if (verdict_ == Verdict::kDropped || dry_ || borrowed_ >= kMostBorrowed) return false;
   return verdict_ == Verdict::kUndecided ? proposed_ % 3 != 2 : proposed_ % 2 == 0;
 }
 
@@ -47,11 +47,11 @@ std::vector<Point> WarmStrategy::Propose(size_t count) {
         ++borrowed_;
         continue;
       }
-      if (verdict_ == Verdict::kUndecided) borrowed_ = kMostBorrowed;  // it has nothing more to say
+      dry_ = verdict_ == Verdict::kUndecided;  // it has nothing more to say
     }
     // As many as come before the prior's next turn, so that the strategy beneath spreads its batch itself.
     size_t run = 1;
-    if (verdict_ == Verdict::kDropped || borrowed_ >= kMostBorrowed) run = count - points.size();
+    if (verdict_ == Verdict::kDropped || dry_ || borrowed_ >= kMostBorrowed) run = count - points.size();
     const std::vector<Point> own = inner_->Propose(run);
     dry = own.empty();
     for (const Point& point : own) give(point);

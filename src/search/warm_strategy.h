@@ -41,7 +41,7 @@ class WarmStrategy : public Strategy {
   TransferPrior prior_;
   std::unique_ptr<Strategy> inner_;
   Verdict verdict_ = Verdict::kUndecided;
-  bool outgrown_ = false;
+  bool outgrown_ = false, dry_ = false;  // the prior has been outgrown; it knew nothing more before it was judged
   PointSet seen_;
   std::vector<Observation> history_;
   size_t proposed_ = 0, borrowed_ = 0, rebuilt_at_ = 0;

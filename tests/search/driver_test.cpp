@@ -242,8 +242,7 @@ TEST(Tune, MeasuresTheFinalistsAgainInTurnAndBelievesThePooledSamples) {
   TuneOptions options = Options("grid", 100);
   options.search.finalists = 4;
   options.search.final_rounds = 3;
-  options.search.objective = [](const Measurement& measurement) {  // the median, so that one lucky sample does not decide the pool
-    std::vector<double> samples = measurement.seconds;
+  options.search.objective.statistic = [](std::vector<double> samples) {  // the median, so that one lucky sample does not decide the pool
     std::sort(samples.begin(), samples.end());
     return samples[samples.size() / 2];
   };

@@ -67,6 +67,7 @@ class FakeMeasurer : public Measurer {
   struct Answer {
     MeasureStatus status = MeasureStatus::kOk;
     double seconds = 1;
+    std::optional<double> joules = {}, watts = {};
   };
   explicit FakeMeasurer(std::function<Answer(const Candidate&)> behaviour, size_t capacity = 4)
       : behaviour_(std::move(behaviour)), capacity_(capacity) {
@@ -97,6 +98,8 @@ class FakeMeasurer : public Measurer {
     measurement.status = answer.status;
     measurement.run_seconds = seconds_each;
     if (answer.status == MeasureStatus::kOk) measurement.seconds = {answer.seconds};
+    measurement.joules = answer.joules;
+    if (answer.watts) measurement.conditions["watts"] = std::to_string(*answer.watts);
     if (after_each) after_each();
     return std::vector<Measurement>{std::move(measurement)};
   }

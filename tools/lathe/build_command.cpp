@@ -15,7 +15,7 @@ namespace lathe {
 namespace {
 
 struct BuildFlags {
-  std::string model, log = "tuning.db", out, target;
+  std::string model, log = "tuning.db", out, target, objective = "time";
   std::vector<std::string> shapes;
   bool strict = false;
 };
@@ -31,7 +31,9 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   if (!log) return Fail(log.error());
   Result<Target> target = ChooseTarget(**log, flags.target);
   if (!target) return Fail(target.error());
-  Result<std::vector<Winner>> winners = WinnersOf(*library, **log, *target);
+  Result<Objective> objective = Objective::Parse(flags.objective);
+  if (!objective) return Fail(objective.error());
+  Result<std::vector<Winner>> winners = WinnersOf(*library, **log, *target, *objective);
   if (!winners) return Fail(winners.error());
   std::vector<WantedWorkload> wanted;
   for (const Task& task : tasks->tasks) wanted.push_back({task.workload, task.count});
@@ -83,6 +85,8 @@ void RegisterBuild(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--log", flags->log, "Tuning log")->capture_default_str();
   command->add_option("--out", flags->out, "Directory of the library; an earlier library there is replaced")->required();
   command->add_option("--target", flags->target, "Whose winners: a target's key or a beginning of it; needed when the log has several");
+  command->add_option("--objective", flags->objective, "What makes a winner: time, energy, edp, time@WATTS, as tuned for")
+      ->capture_default_str();
   command->add_option("--shape", flags->shapes, "As for `lathe tasks`");
   command->add_flag("--strict", flags->strict, "Fail unless every workload was tuned exactly");
   command->footer("Example:\n  lathe build detector.onnx --log tuning.db --out kernels/ --strict");

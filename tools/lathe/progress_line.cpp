@@ -40,7 +40,7 @@ std::string ProgressLine::Text(const TuneProgress& progress) {
   std::string text = fmt::format("{}/{} trials", trials, budget);
   if (progress.tasks.size() > 1) text += fmt::format(", {}/{} tasks done", done, progress.tasks.size());
   if (gains > 0) text += fmt::format(", {:.2f}x untuned", std::exp(log_gain / static_cast<double>(gains)));
-  if (current != nullptr && std::isfinite(current->best)) text += fmt::format(", best {}", FormatSeconds(current->best));
+  if (current != nullptr && std::isfinite(current->best)) text += fmt::format(", best {}", FormatQuantity(current->best, progress.unit));
   text += fmt::format(", {:.1f}/s", progress.per_second);
   size_t failures = 0;
   std::string kinds;

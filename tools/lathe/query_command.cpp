@@ -1,6 +1,7 @@
 // lathe query: what the tuning log knows.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "tools/lathe/command.h"
@@ -16,6 +17,7 @@ struct QueryFlags {
   std::string log = "tuning.db", operator_name, workload, target, template_name, run;
   bool best = false, failures = false, trace = false, importance = false, all_versions = false;
   std::optional<size_t> top;
+  std::string objective = "time";
 };
 
 Result<LogFilter> FilterOf(const TemplateLibrary& library, const QueryFlags& flags) {
@@ -40,7 +42,11 @@ int PrintRows(const CommonOptions& common, const TemplateLibrary& library, Tunin
     PrintJson(nlohmann::ordered_json{{"measurements", list}});
     return rows.empty() ? kExitNotFound : kExitOk;
   }
-  Table table({"time", "rate", "of limit", "samples", "template", "config", "workload", "target", "measured"});
+  const bool power = std::any_of(rows.begin(), rows.end(), [](const auto& row) { return Watts(row.measurement).has_value(); });
+  std::vector<std::string> header = {"time"};
+  if (power) header.insert(header.end(), {"energy", "power"});
+  header.insert(header.end(), {"rate", "of limit", "samples", "template", "config", "workload", "target", "measured"});
+  Table table(header);
   std::map<std::string, MachineLimits> limits;
   for (const LoggedMeasurement& row : rows) {
     const Candidate& candidate = row.measurement.candidate;
@@ -60,8 +66,14 @@ int PrintRows(const CommonOptions& common, const TemplateLibrary& library, Tunin
       if (const auto share = ShareOf(limits[row.target_key], **op, candidate.workload, row.seconds))
         of_limit = fmt::format("{:.0f}% {}", 100 * share->share, share->limit);
     }
-    table.Add({FormatSeconds(row.seconds), rate, of_limit, std::to_string(row.measurement.seconds.size()), candidate.template_name,
-               ToString(candidate.config), label, row.target_key, FormatTime(row.measurement.finished_unix_ms)});
+    std::vector<std::string> cells = {FormatSeconds(row.seconds)};
+    const std::optional<double> watts = Watts(row.measurement);
+    if (power)
+      cells.insert(cells.end(), {row.measurement.joules ? FormatQuantity(*row.measurement.joules, "J") : "-",
+                                 watts ? fmt::format("{:.2f} W", *watts) : "-"});
+    cells.insert(cells.end(), {rate, of_limit, std::to_string(row.measurement.seconds.size()), candidate.template_name,
+                               ToString(candidate.config), label, row.target_key, FormatTime(row.measurement.finished_unix_ms)});
+    table.Add(std::move(cells));
   }
   fmt::print("{}", table.Text());
   if (rows.empty()) fmt::print(stderr, "lathe: '{}' holds nothing that fits\n", log.path().string());
@@ -123,7 +135,11 @@ int RunQuery(const CommonOptions& common, const QueryFlags& flags) {
     Result<std::vector<TraceStep>> trace = (*log)->Trace(*filter);
     return trace ? PrintTrace(common, *trace) : Fail(trace.error());
   }
-  Result<std::vector<LoggedMeasurement>> rows = flags.top ? (*log)->Top(*filter, *flags.top) : (*log)->BestPerWorkload(*filter);
+  Result<Objective> objective = Objective::Parse(flags.objective);
+  if (!objective) return Fail(objective.error());
+  Result<std::vector<LoggedMeasurement>> rows = !objective->is_time() ? BestBy(**log, *filter, *objective, flags.top)
+                                                : flags.top           ? (*log)->Top(*filter, *flags.top)
+                                                                      : (*log)->BestPerWorkload(*filter);
   return rows ? PrintRows(common, *library, **log, *rows) : Fail(rows.error());
 }
 
@@ -141,6 +157,7 @@ void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen) {
   what->add_flag("--importance", flags->importance,
                  "Which parameters decide about the time, alone and in pairs; winners at the edge of their space");
   what->require_option(0, 1);
+  command->add_option("--objective", flags->objective, "What --best and --top go by: time, energy, edp, time@WATTS")->capture_default_str();
   command->add_option("--operator", flags->operator_name, "Only this operator");
   command->add_option("--workload", flags->workload, "Only this workload: OPERATOR:attribute=value,…");
   command->add_option("--target", flags->target, "Only this target: its key or a beginning of it up to a slash");

@@ -48,13 +48,15 @@ std::string Table::Text() const {
   return text;
 }
 
-std::string FormatSeconds(double seconds) {
-  if (!std::isfinite(seconds)) return "-";
-  if (seconds < 999.5e-9) return ThreeDigits(seconds * 1e9) + " ns";
-  if (seconds < 999.5e-6) return ThreeDigits(seconds * 1e6) + " µs";
-  if (seconds < 0.9995) return ThreeDigits(seconds * 1e3) + " ms";
-  return ThreeDigits(seconds) + " s";
+std::string FormatQuantity(double value, const char* unit) {
+  if (!std::isfinite(value)) return "-";
+  if (value < 999.5e-9) return ThreeDigits(value * 1e9) + " n" + unit;
+  if (value < 999.5e-6) return ThreeDigits(value * 1e6) + " µ" + unit;
+  if (value < 0.9995) return ThreeDigits(value * 1e3) + " m" + unit;
+  return ThreeDigits(value) + " " + unit;
 }
+
+std::string FormatSeconds(double seconds) { return FormatQuantity(seconds, "s"); }
 
 std::string FormatRate(double per_second, const char* unit) {
   constexpr std::array<const char*, 5> kPrefixes = {"", "k", "M", "G", "T"};

@@ -20,7 +20,7 @@ struct TuneFlags {
   std::string input;                   // a model or a file of workloads
   std::vector<std::string> workloads;  // or given here
   std::vector<std::string> shapes, operators;
-  std::string time, warm = "auto";
+  std::string time, warm = "auto", objective = "time";
   bool build_only = false;
   double stop_when_gain = 0;  // percent a minute
   SessionOptions session;
@@ -49,20 +49,46 @@ Result<std::vector<WeightedWorkload>> Wanted(const TemplateLibrary& library, con
 }
 
 // One row a task: untuned, tuned, how much faster, how near to what the machine can do.
-std::string ResultTable(const TemplateLibrary& library, const TuneReport& report, const MachineLimits& limits) {
-  Table table({"count", "untuned", "tuned", "gain", "of limit", "trials", "failed", "sure", "ties", "template", "workload"});
+std::string ResultTable(const TemplateLibrary& library, const TuneReport& report, const MachineLimits& limits, const Objective& objective) {
+  std::vector<std::string> header = {"count", "untuned", "tuned", "gain"};
+  if (objective.needs_power()) header.insert(header.end(), {"time", "energy", "power"});
+  header.insert(header.end(), {"of limit", "trials", "failed", "sure", "ties", "template", "workload"});
+  Table table(header);
   for (const TaskReport& task : report.tasks) {
     const Operator& op = **library.FindOperator(task.workload.operator_name);
-    const std::optional<ShareOfLimit> share = task.best ? ShareOf(limits, op, task.workload, task.best->objective) : std::nullopt;
+    const std::optional<ShareOfLimit> share = task.best ? ShareOf(limits, op, task.workload, task.best->seconds) : std::nullopt;
     size_t failed = 0;
     for (const auto& [status, count] : task.failures) failed += count;
-    table.Add({fmt::format("{:.0f}", task.weight), task.untuned ? FormatSeconds(task.untuned->objective) : "-",
-               task.best ? FormatSeconds(task.best->objective) : "-", task.SpeedUp() ? fmt::format("{:.2f}x", *task.SpeedUp()) : "-",
-               share ? fmt::format("{:.0f}% {}", 100 * share->share, share->limit) : "-", std::to_string(task.trials),
-               std::to_string(failed), task.confidence ? fmt::format("{:.0f}%", 100 * *task.confidence) : "-", std::to_string(task.ties),
-               task.best ? task.best->template_name : "-", op.Label(task.workload)});
+    const auto value = [&](const std::optional<TunedConfig>& tuned) {
+      return tuned ? FormatQuantity(tuned->objective, objective.unit()) : std::string("-");
+    };
+    std::vector<std::string> row = {fmt::format("{:.0f}", task.weight), value(task.untuned), value(task.best),
+                                    task.SpeedUp() ? fmt::format("{:.2f}x", *task.SpeedUp()) : "-"};
+    if (objective.needs_power())
+      row.insert(row.end(), {task.best ? FormatSeconds(task.best->seconds) : "-",
+                             task.best && task.best->joules ? FormatQuantity(*task.best->joules, "J") : "-",
+                             task.best && task.best->watts ? fmt::format("{:.2f} W", *task.best->watts) : "-"});
+    row.insert(row.end(), {share ? fmt::format("{:.0f}% {}", 100 * share->share, share->limit) : "-", std::to_string(task.trials),
+                           std::to_string(failed), task.confidence ? fmt::format("{:.0f}%", 100 * *task.confidence) : "-",
+                           std::to_string(task.ties), task.best ? task.best->template_name : "-", op.Label(task.workload)});
+    table.Add(std::move(row));
   }
   return table.Text();
+}
+
+// Why a task has no winner, where its candidates worked and only the objective was not met.
+std::string Unmet(const TemplateLibrary& library, const TuneReport& report, const Objective& objective) {
+  std::string text;
+  for (const TaskReport& task : report.tasks) {
+    if (task.best) continue;
+    const std::string label = (*library.FindOperator(task.workload.operator_name))->Label(task.workload);
+    if (task.least_watts)
+      text +=
+          fmt::format("no candidate of {} stayed under {} W; the lowest drew {:.2f} W\n", label, *objective.power_cap(), *task.least_watts);
+    else if (task.failures.count("power_unknown") != 0)
+      text += fmt::format("the power rails said too little about every candidate of {} that worked\n", label);
+  }
+  return text;
 }
 
 // What was borrowed, a line for each search that borrowed anything.
@@ -96,7 +122,7 @@ std::string OverheadText(const TuneReport& report) {
       percent * overhead.journal, percent * overhead.submit, percent * overhead.progress);
 }
 
-std::string Totals(const SessionResult& session) {
+std::string Totals(const SessionResult& session, const Objective& objective) {
   double untuned = 0, tuned = 0;
   for (const TaskReport& task : session.report.tasks) {
     if (!task.best) continue;
@@ -105,9 +131,9 @@ std::string Totals(const SessionResult& session) {
   }
   const TuneReport& report = session.report;
   std::string text;
-  if (tuned > 0)
-    text += fmt::format("all tasks, weighted by count: untuned {}, tuned {}, {:.2f}x\n", FormatSeconds(untuned), FormatSeconds(tuned),
-                        untuned / tuned);
+  if (tuned > 0 && objective.Text() != "edp")  // products do not add up
+    text += fmt::format("all tasks, weighted by count: untuned {}, tuned {}, {:.2f}x\n", FormatQuantity(untuned, objective.unit()),
+                        FormatQuantity(tuned, objective.unit()), untuned / tuned);
   const double wall = std::max(report.seconds, 1e-9);
   text += fmt::format("{} measurements in {} on {}", report.measurements, FormatSpan(report.seconds), session.target.Key());
   if (const auto& pipeline = session.pipeline)
@@ -138,6 +164,7 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
   if (!limits) return Fail(limits.error());
   if (common.json) {
     nlohmann::json json = ToJson(session.report);
+    json["objective"] = options.objective.Text();
     json["target"] = ToJson(session.target);
     if (session.pipeline) json["pipeline"] = PipelineJson(*session.pipeline);
     for (const BoardState& board : session.boards)
@@ -146,15 +173,17 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
                                 {"state", board.state},
                                 {"finished", board.finished},
                                 {"tainted", board.tainted},
-                                {"reference_seconds", board.reference_seconds},
+                                {"calibration_seconds", board.calibration_seconds},
                                 {"problem", board.problem}});
     json["limits"] = {{"flops_per_second", limits->flops_per_second}, {"bytes_per_second", limits->bytes_per_second}};
     PrintJson(json);
   } else {
-    fmt::print("{}{}", ResultTable(library, session.report, *limits), Totals(session) + Borrowed(library, session.report));
+    fmt::print("{}{}", ResultTable(library, session.report, *limits, options.objective),
+               Unmet(library, session.report, options.objective) + Totals(session, options.objective) + Borrowed(library, session.report));
     size_t failed = 0;
     for (const TaskReport& task : session.report.tasks)
-      for (const auto& [status, count] : task.failures) failed += count;
+      for (const auto& [status, count] : task.failures)
+        if (ParseMeasureStatus(status)) failed += count;  // what only missed the objective worked
     if (failed > 0) fmt::print("{} candidates failed; `lathe query --log {} --failures` says why\n", failed, options.log);
     if (limits->flops_per_second == 0) fmt::print("`lathe limits --log {}` measures what this machine can do at most\n", options.log);
   }
@@ -193,6 +222,9 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
     fmt::print(stderr, "lathe: nothing to tune: give a model, a file of workloads, or --workload; `lathe tune --help` has examples\n");
     return kExitUsage;
   }
+  Result<Objective> objective = Objective::Parse(flags.objective);
+  if (!objective) return Fail(objective.error());
+  flags.session.objective = *objective;
   flags.session.warm = flags.warm == "auto";
   flags.session.stop_when_gain = flags.stop_when_gain / 100;
   Result<TemplateLibrary> library = LoadTemplates(common);
@@ -209,6 +241,7 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
   Result<SessionResult> session = RunSession(*library, *wanted, flags.session, skipped);
   for (const std::string& reason : skipped) fmt::print(stderr, "lathe: not tuned: {}\n", reason);
   if (!session) return Fail(session.error());
+  for (const std::string& note : session->report.notes) fmt::print(stderr, "lathe: {}\n", note);
   return Report(common, *library, flags.session, *session);
 }
 
@@ -240,8 +273,12 @@ void AddBoardOptions(CLI::App* command, SessionOptions& options) {
       ->capture_default_str();
   command->add_option("--certs", options.certs, "Directory with ca.pem, client.pem, client.key for boards beyond loopback");
   command->add_flag("!--no-calibration", options.calibrate,
-                    "Do not measure a reference kernel between candidates to find boards that slow down");
+                    "Do not measure a calibration kernel between candidates to find boards that slow down");
   command->add_option("--wait", options.wait_seconds, "Seconds to wait for a board while none can be reached")->capture_default_str();
+  command
+      ->add_option("--sysfs-root", options.sysfs_root,
+                   "Where this machine's power rails, clocks and temperatures are looked for (for tests and containers)")
+      ->capture_default_str();
   command->add_option("--target", options.target, "What runs the kernels: cpu, opencl or cuda (the first device), opencl:1 (another)")
       ->capture_default_str();
   command->add_option("--log", options.log, "Tuning log; made when there is none")->capture_default_str();
@@ -266,6 +303,11 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   command->add_option("--time", flags->time, "Stop after: 90s, 10m, 1.5h");
+  command
+      ->add_option("--objective", flags->objective,
+                   "What to make small: time, energy (joules of a run), edp (joules times seconds), time@WATTS (time of what draws at most "
+                   "so much); all but time need power rails on the target")
+      ->capture_default_str();
   command->add_option("--strategy", flags->session.strategy, "How configs are proposed")
       ->capture_default_str()
       ->check(CLI::IsMember(StrategyNames()));

@@ -19,8 +19,9 @@ namespace {
 nlohmann::json RunOptions(const std::vector<WeightedWorkload>& workloads, const SessionOptions& options) {
   std::string keys;
   for (const WeightedWorkload& wanted : workloads) keys += wanted.workload.Key() + '\n';
-  return {{"strategy", options.strategy}, {"trials", options.trials},         {"seed", options.seed},
-          {"threads", options.threads},   {"cold_cache", options.cold_cache}, {"workloads", ShortHash(keys)}};
+  return {{"strategy", options.strategy},         {"trials", options.trials},         {"seed", options.seed},
+          {"threads", options.threads},           {"cold_cache", options.cold_cache}, {"workloads", ShortHash(keys)},
+          {"objective", options.objective.Text()}};
 }
 
 std::string NewRunId() {
@@ -58,6 +59,7 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
     remote.pool.session.threads = options.threads;
     remote.pool.session.cold_cache = options.cold_cache;
     remote.pool.session.seed = options.seed;
+    remote.pool.session.energy = options.objective.needs_power();
     remote.pool.wait = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.wait_seconds));
     if (options.calibrate) remote.pool.calibration = [&library](const Target& target) { return CalibrationCandidate(library, target); };
     remote.pool.notice = [&progress](const std::string& text) {
@@ -73,6 +75,8 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
   shop.threads = options.threads;
   shop.cold_cache = options.cold_cache;
   shop.seed = options.seed;
+  shop.sysfs_root = options.sysfs_root;
+  if (options.objective.needs_power()) shop.energy = WorkshopOptions::Energy::kAlways;
   Result<Workshop::BackendFactory> backend = BackendFor(options.target);
   if (!backend) return backend.error();
   Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, shop, 0, *backend);
@@ -120,6 +124,7 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
   tune.search.seed = options.seed;
   tune.search.trials = options.trials;
   tune.search.warm = options.warm;
+  tune.search.objective = options.objective;
   tune.stop_when_gain = options.stop_when_gain;
   tune.max_seconds = options.seconds;
   tune.use_history = !options.fresh;

@@ -18,7 +18,7 @@ namespace lathe {
 struct SessionOptions {
   std::string board = "local";  // or HOST:PORT, several separated by commas
   std::string certs;            // directory of certificates for boards; empty: the default one, where it exists
-  bool calibrate = true;        // boards, by a reference kernel between candidates
+  bool calibrate = true;        // boards, by a calibration kernel between candidates
   double wait_seconds = 60;     // for a board, while there is none
   std::string target = "cpu";   // see measure/target_choice.h
   std::string log = "tuning.db";
@@ -31,7 +31,9 @@ struct SessionOptions {
   bool cold_cache = false;
   bool warm = true;           // borrow from other workloads, targets and versions in the log
   double stop_when_gain = 0;  // see TuneOptions
-  std::string command;  // for the log
+  Objective objective;
+  std::string sysfs_root = "/";  // where this machine's power rails and clocks are looked for
+  std::string command;           // for the log
 };
 
 struct SessionResult {

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "search/tune_task.h"
 
@@ -37,11 +39,56 @@ Result<double> UntunedSeconds(const TemplateLibrary& library, TuningLog& log, co
   return seconds;
 }
 
-Result<std::vector<Winner>> WinnersOf(const TemplateLibrary& library, TuningLog& log, const Target& target) {
+namespace {
+
+// One candidate on one target.
+struct Pooled {
+  LoggedMeasurement newest;
+  std::vector<double> samples, seconds;
+  bool failed = false;
+};
+
+}  // namespace
+
+Result<std::vector<LoggedMeasurement>> BestBy(TuningLog& log, const LogFilter& filter, const Objective& objective,
+                                              std::optional<size_t> top) {
+  std::map<std::string, Pooled> candidates;
+  const Status read = log.ForEach(filter, [&](const LoggedMeasurement& row) {
+    const Measurement& measurement = row.measurement;
+    Pooled& pooled = candidates[row.target_hash + '|' + measurement.candidate.Key()];
+    if (measurement.status == MeasureStatus::kOk && !measurement.cut_early && objective.Knows(measurement)) {
+      const std::vector<double> samples = objective.Samples(measurement);
+      if (samples.empty()) pooled.failed = true;  // over the power cap, if only once
+      pooled.samples.insert(pooled.samples.end(), samples.begin(), samples.end());
+      pooled.seconds.insert(pooled.seconds.end(), measurement.seconds.begin(), measurement.seconds.end());
+      pooled.newest = row;
+    } else if (measurement.status == MeasureStatus::kWrongResult || measurement.status == MeasureStatus::kCrashed) {
+      pooled.failed = true;
+    }
+    return true;
+  });
+  if (!read) return read.error();
+  std::vector<std::pair<double, const Pooled*>> order;
+  for (const auto& [key, pooled] : candidates)
+    if (!pooled.failed && !pooled.samples.empty()) order.emplace_back(objective.statistic(pooled.samples), &pooled);
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<LoggedMeasurement> best;
+  std::set<std::string> answered;
+  for (const auto& [value, pooled] : order) {
+    const std::string question = pooled->newest.target_key + '|' + pooled->newest.measurement.candidate.workload.Key();
+    if (top ? best.size() >= *top : !answered.insert(question).second) continue;
+    best.push_back(pooled->newest);
+    best.back().measurement.seconds = pooled->seconds;
+    best.back().seconds = LowQuantile(pooled->seconds);
+  }
+  return best;
+}
+
+Result<std::vector<Winner>> WinnersOf(const TemplateLibrary& library, TuningLog& log, const Target& target, const Objective& objective) {
   LogFilter filter;
   filter.target = target.Key();
   filter.current = CurrentVersions(library);
-  Result<std::vector<LoggedMeasurement>> rows = log.BestPerWorkload(filter);
+  Result<std::vector<LoggedMeasurement>> rows = objective.is_time() ? log.BestPerWorkload(filter) : BestBy(log, filter, objective);
   if (!rows) return rows.error();
   std::vector<Winner> winners;
   for (const LoggedMeasurement& row : *rows) {
