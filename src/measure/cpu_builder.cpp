@@ -1,15 +1,21 @@
 #include "measure/cpu_builder.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <sstream>
 
 #include "core/file.h"
 #include "core/hash.h"
 #include "measure/build_facts.h"
+#include "measure/descriptor.h"
 #include "measure/subprocess.h"
 
 namespace lathe {
@@ -46,6 +52,18 @@ std::string MachineIdentity() {
         if (line.rfind(name, 0) == 0) identity += line + '\n';
   }
   return identity;
+}
+
+// As worker/compiler_sandbox.h reads it.
+std::string SandboxOf(const BuildLimits& limits) {
+  if (!limits.confine) return "-";
+  std::string text = fmt::format("{}:{}", limits.uid, limits.gid);
+  for (const std::filesystem::path& folder : limits.readable) text += ':' + folder.string();
+  return text;
+}
+
+Error Failed(const char* doing, const std::filesystem::path& path) {
+  return {ErrorCode::kUnavailable, fmt::format("{} '{}': {}", doing, path.string(), std::strerror(errno))};
 }
 
 }  // namespace
@@ -86,9 +104,30 @@ std::vector<std::string> CpuBuilder::Launched(const std::vector<std::string>& co
                                        std::to_string(cpu_seconds),
                                        std::to_string(options_.limits.memory_bytes),
                                        fmt::format("{}", fmt::join(options_.limits.cpus, ",")),
+                                       SandboxOf(options_.limits),
                                        "--"};
   launched.insert(launched.end(), command.begin(), command.end());
   return launched;
+}
+
+// To the user that the compiler runs as.
+Status CpuBuilder::HandOver(const std::filesystem::path& directory) const {
+  const BuildLimits& limits = options_.limits;
+  if (!limits.confine || limits.uid == 0 || ::geteuid() != 0) return {};
+  for (const std::filesystem::path& path : {directory, directory / kSourceName})
+    if (::chown(path.c_str(), limits.uid, limits.gid) != 0) return Failed("give to the compiler's user", path);
+  return {};
+}
+
+// What a stranger's source made of its own directory is not to be followed anywhere, nor to be changed later.
+Status CpuBuilder::TakeBack(const std::filesystem::path& object) const {
+  if (!options_.limits.confine) return {};
+  const Descriptor file(::open(object.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat facts = {};
+  if (file.get() < 0 || ::fstat(file.get(), &facts) != 0) return Failed("open", object);
+  if (!S_ISREG(facts.st_mode)) return Error{ErrorCode::kUnavailable, fmt::format("open '{}': it is no plain file", object.string())};
+  if (::fchown(file.get(), ::geteuid(), ::getegid()) != 0 || ::fchmod(file.get(), 0644) != 0) return Failed("take back", object);
+  return {};
 }
 
 BuildOutcome CpuBuilder::Build(const std::string& source, const std::vector<std::string>& flags, const CancelToken* cancel) {
@@ -100,12 +139,14 @@ BuildOutcome CpuBuilder::Build(const std::string& source, const std::vector<std:
   Result<ScratchDir> dir = scratch_->NewDir("build");
   if (!dir) return lost(dir.error());
   if (Status written = WriteFile(dir->path() / kSourceName, source); !written) return lost(written.error());
+  if (Status given = HandOver(dir->path()); !given) return lost(given.error());
   for (const char* argument : {"-fstack-usage", kSourceName, "-o", kObjectName}) command.emplace_back(argument);
 
   SubprocessOptions run;
   run.argv = Launched(command);
   run.directory = dir->path();
-  run.environment = {"TMPDIR=" + dir->path().string(), "LC_ALL=C"};  // what the compiler leaves goes with our directory
+  // What the compiler leaves goes with our directory, which by its whole path another user may not reach.
+  run.environment = {"TMPDIR=.", "LC_ALL=C"};
   // The limit proper counts CPU time, which the launcher sets: a busy machine must not make candidates look endless.
   constexpr int kPatience = 5;
   run.deadline = kPatience * options_.limits.timeout;
@@ -130,6 +171,7 @@ BuildOutcome CpuBuilder::Build(const std::string& source, const std::vector<std:
             result->seconds};
   if (result->code != 0) return {MeasureStatus::kBuildError, FirstLines(result->output, 5), {}, result->seconds};
 
+  if (Status taken = TakeBack(dir->path() / kObjectName); !taken) return lost(taken.error());
   const std::map<std::string, double> facts = ReadBuildFacts(dir->path() / kObjectName, dir->path());
   Result<Artifact> artifact = cache_->Add(key, dir->path() / kObjectName, facts);
   if (!artifact) return lost(artifact.error());

@@ -19,6 +19,10 @@ struct BuildLimits {
   std::chrono::milliseconds timeout{20'000};  // of CPU time, in whole seconds; and five times that by the clock
   uint64_t memory_bytes = uint64_t{4} << 30;  // of each process of the compiler; 0: none
   std::vector<int> cpus;                      // where compilers run; empty: anywhere
+  // For sources of strangers: see worker/compiler_sandbox.h.
+  bool confine = false;
+  uint32_t uid = 0, gid = 0;                    // whom compilers run as then, when we are root; 0: as we are
+  std::vector<std::filesystem::path> readable;  // besides the system's folders: where a compiler of one's own lies
 };
 
 struct BuildOutcome {
@@ -49,6 +53,8 @@ class CpuBuilder {
       : options_(std::move(options)), scratch_(scratch), cache_(cache) {}
   std::vector<std::string> Command(const std::vector<std::string>& flags) const;
   std::vector<std::string> Launched(const std::vector<std::string>& command) const;
+  Status HandOver(const std::filesystem::path& directory) const;
+  Status TakeBack(const std::filesystem::path& object) const;
 
   Options options_;
   const Scratch* scratch_;

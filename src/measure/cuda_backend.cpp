@@ -38,7 +38,8 @@ std::vector<std::string> CudaBackend::Command(const std::vector<std::string>& fl
   const std::string worker = options.worker_program.string();
   const auto cpu_seconds = static_cast<long long>(std::ceil(std::chrono::duration<double>(options.build.timeout).count())) + 5;
   const std::vector<int> cpus = options.pin && !shop_->cpus().exclusive ? shop_->cpus().others : std::vector<int>();
-  std::vector<std::string> command = {worker, "--launch", std::to_string(cpu_seconds), "0", fmt::format("{}", fmt::join(cpus, ",")), "--"};
+  std::vector<std::string> command = {worker, "--launch", std::to_string(cpu_seconds), "0", fmt::format("{}", fmt::join(cpus, ",")),
+                                      "-",    "--"};
   const std::string architecture = compiler_.makes_cubins ? target_.architecture : "compute_" + target_.architecture.substr(3);
   if (compiler_.is_nvcc) {
     for (const std::string& word : {compiler_.path.string(), std::string("-cubin"), std::string("-std=c++14"), "-arch=" + architecture,

@@ -1,10 +1,15 @@
 #include "measure/local_measurer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace lathe {
 namespace {
 using Clock = std::chrono::steady_clock;
+
+constexpr int kMostRetakes = 3;                   // of a candidate whose samples were throttled
+constexpr std::chrono::milliseconds kRest{1000};  // for the device to cool down
 
 double Since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
@@ -91,7 +96,25 @@ void LocalMeasurer::Deliver(Measurement measurement, const CancelToken& cancel) 
   delivered_.notify_all();
 }
 
+// Whether the candidate goes round again; with the lock.
+bool LocalMeasurer::Retake(Queued& queued, Measurement& measurement) {
+  if (measurement.status != MeasureStatus::kOk || measurement.conditions.count("throttled") == 0) return false;
+  ++stats_.throttled;
+  rests_until_ = Clock::now() + kRest;
+  if (queued.retakes == kMostRetakes) {
+    measurement.status = MeasureStatus::kBoardLost;
+    measurement.seconds.clear();
+    measurement.joules.reset();
+    measurement.message = fmt::format("the machine throttled during this candidate {} times; does it need cooling?", kMostRetakes + 1);
+    return false;
+  }
+  ++queued.retakes;
+  if (!queued.cancel->cancelled()) queue_.push_front(std::move(queued));
+  return true;
+}
+
 double LocalMeasurer::BestOf(const MeasureRequest& request) const {
+  if (shop_->options().energy == WorkshopOptions::Energy::kAlways) return 0;  // what is slower may still draw less
   const auto ours = best_.find(request.candidate.workload.Key());
   if (ours == best_.end()) return request.best_seconds;
   return request.best_seconds > 0 ? std::min(request.best_seconds, ours->second) : ours->second;
@@ -151,7 +174,10 @@ void LocalMeasurer::DeviceLoop() {
     device_busy_ = true;
     device_turn_ = shop_->cpus().exclusive;
     const double best = BestOf(next.queued.request);
+    const Clock::time_point rest = rests_until_;
     lock.unlock();
+    for (auto now = Clock::now(); now < rest && !next.queued.cancel->cancelled(); now = Clock::now())
+      std::this_thread::sleep_for(std::min<Clock::duration>(rest - now, std::chrono::milliseconds(50)));
     const auto begin = Clock::now();
     if (started_) started_(next.queued.request.ticket);
     shop_->Run(next.job, best, next.queued.cancel.get());
@@ -179,7 +205,11 @@ void LocalMeasurer::JudgeLoop() {
     const double seconds = Since(begin);
     lock.lock();
     stats_.judging += seconds;
-    Deliver(std::move(measurement), *next.queued.cancel);
+    const std::shared_ptr<CancelToken> cancel = next.queued.cancel;
+    if (Retake(next.queued, measurement))
+      work_.notify_all();
+    else
+      Deliver(std::move(measurement), *cancel);
   }
 }
 

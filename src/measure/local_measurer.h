@@ -7,6 +7,9 @@
 // while no compiler starts. (Stopping compilers with SIGSTOP instead would leave their memory and cache footprint in place, and saves
 // nothing: the total of both kinds of work on the same cores is the same.)
 //
+// A sample during which the kernel of this machine counted throttling is tainted: its candidate is measured again after a rest, and comes
+// back as board_lost when the machine throttles every time.
+//
 // A reference that fails says nothing about the candidate: its measurements come back as board_lost with the reason.
 #pragma once
 
@@ -32,7 +35,7 @@ struct PipelineStats {
   double sampling = 0;     // of which taking samples, warm-up included
   double device_idle = 0;  // nothing ready, or (exclusive) waiting for its turn
   double judging = 0;
-  uint64_t submitted = 0, finished = 0;
+  uint64_t submitted = 0, finished = 0, throttled = 0;
   int builders = 0;
 };
 
@@ -57,6 +60,7 @@ class LocalMeasurer : public Measurer {
   struct Queued {
     MeasureRequest request;
     std::shared_ptr<CancelToken> cancel;  // one for everything submitted between two calls of Cancel
+    int retakes = 0;
   };
   struct Ready {
     Queued queued;
@@ -69,6 +73,7 @@ class LocalMeasurer : public Measurer {
   void JudgeLoop();
   void SettleDown();  // pins this thread away from the measuring CPUs
   void Deliver(Measurement measurement, const CancelToken& cancel);
+  bool Retake(Queued& queued, Measurement& measurement);
   bool DeviceMayStart() const;
   double BestOf(const MeasureRequest& request) const;
 
@@ -84,6 +89,7 @@ class LocalMeasurer : public Measurer {
   std::map<std::string, double> best_;  // by workload
   std::shared_ptr<CancelToken> cancel_;
   int building_ = 0;
+  std::chrono::steady_clock::time_point rests_until_;  // the device, after it throttled
   bool device_busy_ = false, device_turn_ = false, stopping_ = false;
   PipelineStats stats_;
 

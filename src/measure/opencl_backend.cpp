@@ -56,6 +56,7 @@ BuildOutcome OpenClBackend::Compile(const std::string& source, const std::string
               std::to_string(cpu_seconds),
               "0",
               fmt::format("{}", fmt::join(cpus, ",")),
+              "-",
               "--",
               worker,
               "--opencl-build",

@@ -13,14 +13,14 @@
 // outputs itself, so a candidate that is wrong cannot call itself right. The header is rewritten as each stage is reached; a worker that
 // ends without kFinished, or a kFailed... outcome, was taken down by its candidate. Signal handlers add where the fault was.
 //
-//   $ lathe-worker                                        run the job on fd 3
-//   $ lathe-worker --launch SECONDS BYTES CPUS -- ARGV…   run ARGV (a compiler) with limits on CPU time, address space and CPUs ("0,2";
-//   0 or
-//                                                         "" for none), and kill all of it when the parent dies
-//   $ lathe-worker --opencl-devices                       list OpenCL devices, and
-//   $ lathe-worker --opencl-build …                       compile for one: see worker/opencl_tool.h. Drivers stay out of the tuner's
-//   process
-//   $ lathe-worker --cuda-devices, --cuda-compilers …, --cuda-compile …        the same for CUDA: see worker/cuda_tool.h
+//   $ lathe-worker                        run the job on fd 3
+//   $ lathe-worker --launch SECONDS BYTES CPUS SANDBOX -- ARGV…
+//                                         run ARGV (a compiler) with limits on CPU time, address space and CPUs ("0,2"; 0 or "" for none),
+//                                         in a sandbox (worker/compiler_sandbox.h), and kill all of it when the parent dies
+//   $ lathe-worker --opencl-devices       list OpenCL devices, and
+//   $ lathe-worker --opencl-build …       compile for one: see worker/opencl_tool.h. Drivers stay out of the tuner's process
+//   $ lathe-worker --cuda-devices, --cuda-compilers …, --cuda-compile …
+//                                         the same for CUDA: see worker/cuda_tool.h
 #pragma once
 
 #include <cstddef>

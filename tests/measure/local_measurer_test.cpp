@@ -1,8 +1,11 @@
 #include "measure/local_measurer.h"
 
+#include <fstream>
 #include <set>
+#include <thread>
 
 #include "fault_fixture.h"
+#include "tests/power/board_tree.h"
 
 namespace lathe {
 namespace {
@@ -55,6 +58,51 @@ TEST(LocalMeasurer, AnswersEveryTicketOnceWhateverBecomesOfIt) {
   EXPECT_GE(stats.measuring, stats.sampling);
   EXPECT_LE(stats.measuring + stats.device_idle, stats.wall * 1.01);
   EXPECT_EQ(EntriesIn(measurer->workshop().scratch().path()), 1U) << "the lock, and nothing else";
+}
+
+// Counts over-current events for as long as `more` says.
+std::thread Throttling(const testing::BoardTree& tree, std::function<bool()> more) {
+  return std::thread([file = tree.root() / "sys/class/hwmon/hwmon1/oc3_event_cnt", more = std::move(more)] {
+    for (int events = 100'000; more(); ++events) {
+      std::fstream(file, std::ios::in | std::ios::out) << events;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+}
+
+TEST(LocalMeasurer, TakesAThrottledSampleAgain) {
+  testing::BoardTree tree;
+  tree.MakeAgxOrin();
+  WorkshopOptions options = TestOptions();
+  options.sysfs_root = tree.root();
+  const auto measurer = MakeMeasurer(options);
+  std::thread throttling = Throttling(tree, [&] { return measurer->stats().throttled < 2; });
+  ASSERT_TRUE(measurer->Submit({1, FaultCandidate("ok"), 0, false}));
+  const auto all = Collect(*measurer, 1);
+  throttling.join();
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all.at(1).status, MeasureStatus::kOk) << all.at(1).message;
+  EXPECT_EQ(all.at(1).conditions.count("throttled"), 0U);
+  EXPECT_FALSE(all.at(1).seconds.empty());
+  EXPECT_GE(measurer->stats().throttled, 2U);
+}
+
+TEST(LocalMeasurer, GivesACandidateBackThatIsThrottledEveryTime) {
+  testing::BoardTree tree;
+  tree.MakeAgxOrin();
+  WorkshopOptions options = TestOptions();
+  options.sysfs_root = tree.root();
+  const auto measurer = MakeMeasurer(options);
+  std::atomic<bool> more = true;
+  std::thread throttling = Throttling(tree, [&] { return more.load(); });
+  ASSERT_TRUE(measurer->Submit({1, FaultCandidate("ok"), 0, false}));
+  const auto all = Collect(*measurer, 1);
+  more = false;
+  throttling.join();
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all.at(1).status, MeasureStatus::kBoardLost) << "says nothing about the candidate";
+  EXPECT_TRUE(all.at(1).seconds.empty());
+  EXPECT_THAT(all.at(1).message, ::testing::HasSubstr("throttled"));
 }
 
 TEST(LocalMeasurer, WaitingForNothingTimesOutEmpty) {
@@ -128,7 +176,7 @@ TEST(LocalMeasurer, AnUnknownTemplateIsABuildErrorThatNamesIt) {
   const auto all = Collect(*measurer, 1);
   ASSERT_EQ(all.size(), 1U);
   EXPECT_EQ(all.at(1).status, MeasureStatus::kBuildError);
-  EXPECT_THAT(all.at(1).message, testing::HasSubstr("no_such_template"));
+  EXPECT_THAT(all.at(1).message, ::testing::HasSubstr("no_such_template"));
 }
 
 TEST(LocalMeasurer, CutsCandidatesAgainstItsOwnBest) {

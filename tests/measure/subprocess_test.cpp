@@ -118,7 +118,7 @@ TEST(Launcher, KillsWhatItStartedWhenItsParentDies) {
   SubprocessOptions options;
   options.deadline = std::chrono::seconds(20);
   const SubprocessResult result =
-      Shell("setsid " + worker + " --launch 0 0 '' -- /bin/sh -c 'sleep 100 & echo $!; wait' & sleep 0.3; kill -9 $$", options);
+      Shell("setsid " + worker + " --launch 0 0 '' - -- /bin/sh -c 'sleep 100 & echo $!; wait' & sleep 0.3; kill -9 $$", options);
   ASSERT_EQ(result.end, End::kSignalled);
   const std::string proc = "/proc/" + result.output.substr(0, result.output.find('\n'));
   ASSERT_GT(proc.size(), 6U) << result.output;
@@ -128,7 +128,7 @@ TEST(Launcher, KillsWhatItStartedWhenItsParentDies) {
 }
 
 TEST(Launcher, PassesOnHowItEnded) {
-  const std::string launch = std::string(LATHE_BIN_DIR) + "/lathe-worker --launch 5 0 '' -- ";
+  const std::string launch = std::string(LATHE_BIN_DIR) + "/lathe-worker --launch 5 0 '' - -- ";
   EXPECT_EQ(Shell("exec " + launch + "/bin/sh -c 'exit 7'").code, 7);
   const SubprocessResult killed = Shell("exec " + launch + "/bin/sh -c 'kill -SEGV $$'");
   EXPECT_EQ(killed.end, End::kSignalled);

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <memory>
 
+#include "measure/worker/compiler_sandbox.h"
 #include "measure/worker/cuda_tool.h"
 #include "measure/worker/measuring.h"
 #include "measure/worker/opencl_tool.h"
@@ -87,12 +88,13 @@ void PinTo(const char* cpus) {
     const rlimit limit = {bytes, bytes};
     ::setrlimit(RLIMIT_AS, &limit);
   }
-  ::execvp(arguments[4], arguments + 4);
-  std::fprintf(stderr, "start '%s': %s\n", arguments[4], std::strerror(errno));
+  if (!ConfineCompiler(arguments[3])) ::_exit(126);
+  ::execvp(arguments[5], arguments + 5);
+  std::fprintf(stderr, "start '%s': %s\n", arguments[5], std::strerror(errno));
   ::_exit(127);
 }
 
-// --launch SECONDS BYTES CPUS -- ARGV…
+// --launch SECONDS BYTES CPUS SANDBOX -- ARGV…
 int Launch(char** arguments) {
   // Stays between, for should our parent be killed: a compiler's own children die with nobody, so their whole group is killed from here.
   ::signal(SIGTERM, [](int) { ::kill(0, SIGKILL); });
@@ -112,7 +114,7 @@ int Launch(char** arguments) {
 }  // namespace lathe::worker
 
 int main(int argc, char** argv) {
-  if (argc >= 7 && std::strcmp(argv[1], "--launch") == 0 && std::strcmp(argv[5], "--") == 0) return lathe::worker::Launch(argv + 2);
+  if (argc >= 8 && std::strcmp(argv[1], "--launch") == 0 && std::strcmp(argv[6], "--") == 0) return lathe::worker::Launch(argv + 2);
   if (argc == 2 && std::strcmp(argv[1], "--opencl-devices") == 0) return lathe::worker::PrintOpenClDevices();
   if (argc == 7 && std::strcmp(argv[1], "--opencl-build") == 0) return lathe::worker::BuildOpenClProgram(argv + 2);
   if (argc == 2 && std::strcmp(argv[1], "--cuda-devices") == 0) return lathe::worker::PrintCudaDevices();
