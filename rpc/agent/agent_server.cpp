@@ -86,6 +86,7 @@ Result<std::unique_ptr<AgentServer>> AgentServer::Start(Board* board, UploadStor
   service.limits.tensor_bytes = chosen.tensor_bytes;
   service.limits.threads = chosen.max_threads;
   service.heartbeat = chosen.heartbeat;
+  service.upload_silence = chosen.upload_silence;
   for (const OfferedTarget& offered : chosen.targets) {
     v1::TargetDescription target;
     target.set_choice(offered.choice);
@@ -94,7 +95,7 @@ Result<std::unique_ptr<AgentServer>> AgentServer::Start(Board* board, UploadStor
     target.set_problem(offered.problem);
     service.targets.push_back(std::move(target));
   }
-  for (const PowerRail& found : FindPowerRails()) {
+  for (const PowerRail& found : FindPowerRails(chosen.sysfs_root)) {
     v1::PowerRail rail;
     rail.set_name(found.name());
     rail.set_source(found.source());
@@ -127,7 +128,9 @@ Result<std::unique_ptr<AgentServer>> AgentServer::Start(Board* board, UploadStor
     return Error{ErrorCode::kUnavailable,
                  fmt::format("listen on '{}': the address is taken, is not this machine's, or the certificates do not fit", chosen.listen)};
   }
-  return std::unique_ptr<AgentServer>(new AgentServer(std::move(state)));
+  std::unique_ptr<AgentServer> started(new AgentServer(std::move(state)));
+  started->SetServing(true);  // by name, too: gRPC knows only the server as a whole by itself
+  return started;
 }
 
 }  // namespace lathe

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,7 +36,9 @@ struct AgentOptions {
   std::map<std::string, Rights> clients;  // by the name in the certificate; without TLS everybody may do everything
   std::vector<OfferedTarget> targets;
   std::function<std::map<std::string, std::string>()> conditions;
+  std::filesystem::path sysfs_root = "/";  // where power rails are looked for
   std::chrono::milliseconds heartbeat{1000};
+  std::chrono::milliseconds upload_silence{10'000};  // between two chunks of an upload
   ProtocolRange protocol;
   size_t message_bytes = size_t{2} << 20;  // largest that is read
   uint64_t tensor_bytes = uint64_t{2} << 30;

@@ -14,8 +14,8 @@ double SecondsOf(std::chrono::steady_clock::duration span) { return std::chrono:
 
 // Another way of measuring is another session.
 std::string KeyOf(const SessionSpec& spec) {
-  std::string key = fmt::format("{} {} {} {} {} {} {}", spec.target, spec.threads, spec.seed, spec.cold_cache, spec.verify_only,
-                                spec.run_seconds, spec.build_seconds);
+  std::string key = fmt::format("{} {} {} {} {} {} {} {}", spec.target, spec.threads, spec.seed, spec.cold_cache, spec.verify_only,
+                                spec.energy, spec.run_seconds, spec.build_seconds);
   for (const SamplingOptions* s : {&spec.sampling, &spec.finalist_sampling})
     key += fmt::format(" {} {} {} {} {} {} {} {} {}", s->min_sample_seconds, s->warmup_seconds, s->max_seconds, s->min_seconds, s->interval,
                        s->cut_ratio, s->cut_after, s->min_samples, s->max_samples);
@@ -178,23 +178,23 @@ void Board::Feed() {
 void Board::Started(uint64_t ticket) {
   const std::lock_guard lock(mutex_);
   const auto found = tickets_.find(ticket);
-  if (found == tickets_.end()) return;
-  const auto job = jobs_.find(found->second);
+  if (found == tickets_.end() || !found->second) return;
+  const auto job = jobs_.find(*found->second);
   if (job == jobs_.end()) return;
   job->second.state = JobState::kStarted;
-  if (listener_) listener_->OnStarted(found->second);
+  if (listener_) listener_->OnStarted(job->first);
 }
 
 void Board::Deliver(std::vector<Measurement> measurements) {
   for (Measurement& measurement : measurements) {
     const auto found = tickets_.find(measurement.ticket);
     if (found == tickets_.end()) continue;  // of an earlier session
-    const uint64_t id = found->second;
+    const std::optional<uint64_t> id = found->second;
     tickets_.erase(found);
-    const auto job = jobs_.find(id);
+    const auto job = id ? jobs_.find(*id) : jobs_.end();
     if (job == jobs_.end()) continue;  // forgotten
     ++finished_;
-    measurement.ticket = id;
+    measurement.ticket = *id;
     if (measurement.status == MeasureStatus::kBoardLost) last_error_ = measurement.message;
     job->second.state = JobState::kFinished;
     job->second.request = {};
@@ -314,6 +314,8 @@ void Board::OpenSession(std::unique_lock<std::mutex>& lock) {
     const bool wanted = std::find(opening.outstanding.begin(), opening.outstanding.end(), job->first) != opening.outstanding.end();
     job = wanted ? std::next(job) : jobs_.erase(job);
   }
+  for (auto& [ticket, id] : tickets_)
+    if (id && jobs_.count(*id) == 0) id.reset();  // its id may be sent again before the measurer answers
   for (const uint64_t id : opening.outstanding)
     if (jobs_.count(id) == 0) unknown.push_back(id);
   listener_->OnOpened(measurer_->target(), measurer_->capacity(), unknown);

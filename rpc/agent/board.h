@@ -131,7 +131,8 @@ class Board {
   std::map<uint64_t, Job> jobs_;
   std::deque<uint64_t> waiting_;
   // Tickets of the measurer are our own: an id may come again after it was dropped while the measurer still works on it.
-  std::map<uint64_t, uint64_t> tickets_;  // ours -> the holder's id
+  // Nothing: the holder has forgotten the job since, and an answer is nobody's.
+  std::map<uint64_t, std::optional<uint64_t>> tickets_;  // ours -> the holder's id
   uint64_t next_ticket_ = 1, finished_ = 0;
   std::string last_error_;
   bool draining_ = false, stopping_ = false;

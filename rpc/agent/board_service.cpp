@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "rpc/agent/measure_stream.h"
+#include "rpc/agent/upload_stream.h"
 #include "rpc/version.h"
 
 namespace lathe {
@@ -26,43 +27,9 @@ grpc::Status Denied(const Rights& rights, const char* what) {
   return {grpc::StatusCode::PERMISSION_DENIED, fmt::format("'{}' may not {} on this board", rights.who, what)};
 }
 
-const grpc::Status kNotHolder(grpc::StatusCode::ABORTED, "this lease has ended: hold the board again");
-
-class UploadStream : public grpc::ServerReadReactor<v1::UploadChunk> {
- public:
-  UploadStream(Board* board, UploadStore* store, const Rights& rights) : board_(board), store_(store) {
-    if (!rights.measure) {
-      Finish(Denied(rights, "measure"));
-    } else {
-      StartRead(&chunk_);
-    }
-  }
-
- private:
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      if (!upload_) return Finish({grpc::StatusCode::INVALID_ARGUMENT, "upload: it ended before it began"});
-      const Status committed = upload_->Commit();
-      return Finish(committed ? grpc::Status::OK : ToGrpc(committed.error()));
-    }
-    if (!upload_) {
-      if (!board_->Holds(chunk_.lease_id())) return Finish(kNotHolder);
-      Result<std::unique_ptr<UploadStore::Upload>> begun = store_->Begin(chunk_.sha256(), chunk_.bytes());
-      if (!begun) return Finish(ToGrpc(begun.error()));
-      upload_ = std::move(*begun);
-    }
-    if (Status appended = upload_->Append(chunk_.data()); !appended) return Finish(ToGrpc(appended.error()));
-    StartRead(&chunk_);
-  }
-  void OnDone() override { delete this; }
-
-  Board* board_;
-  UploadStore* store_;
-  v1::UploadChunk chunk_;
-  std::unique_ptr<UploadStore::Upload> upload_;
-};
-
 }  // namespace
+
+grpc::Status NotTheHolder() { return {grpc::StatusCode::ABORTED, "this lease has ended: hold the board again"}; }
 
 grpc::Status ToGrpc(const Error& error) {
   // UNAVAILABLE is left to the transport: a client that sees it knows that nobody answered.
@@ -108,6 +75,7 @@ BoardService::~BoardService() {
 void BoardService::Heartbeats() {
   std::unique_lock lock(mutex_);
   while (!stop_.wait_for(lock, options_.heartbeat, [&] { return stopping_; })) {
+    for (UploadStream* upload : uploads_) upload->Mind(std::chrono::steady_clock::now());
     if (streams_.empty()) continue;
     v1::FromBoard message;
     v1::Heartbeat& beat = *message.mutable_heartbeat();
@@ -188,7 +156,7 @@ grpc::ServerUnaryReactor* BoardService::Missing(grpc::CallbackServerContext* con
                                                 v1::MissingReply* reply) {
   const Rights rights = options_.rights(*context);
   if (!rights.measure) return Answer(context, Denied(rights, "measure"));
-  if (!board_->Holds(request->lease_id())) return Answer(context, kNotHolder);
+  if (!board_->Holds(request->lease_id())) return Answer(context, NotTheHolder());
   if (request->sha256_size() > 1024) return Answer(context, {grpc::StatusCode::INVALID_ARGUMENT, "missing: ask for 1024 at a time"});
   reply->set_most_bytes(store_->limits().file_bytes);
   for (const std::string& hash : request->sha256())
@@ -205,7 +173,7 @@ grpc::ServerUnaryReactor* BoardService::Drain(grpc::CallbackServerContext* conte
 }
 
 grpc::ServerReadReactor<v1::UploadChunk>* BoardService::Upload(grpc::CallbackServerContext* context, v1::UploadReply*) {
-  return new UploadStream(board_, store_, options_.rights(*context));
+  return new UploadStream(this, options_.rights(*context), context);
 }
 
 grpc::ServerBidiReactor<v1::ToBoard, v1::FromBoard>* BoardService::Measure(grpc::CallbackServerContext* context) {

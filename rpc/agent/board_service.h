@@ -21,6 +21,7 @@
 namespace lathe {
 
 class MeasureStream;
+class UploadStream;
 
 class BoardService : public v1::Board::CallbackService {
  public:
@@ -28,6 +29,7 @@ class BoardService : public v1::Board::CallbackService {
     ProtocolRange protocol;
     wire::Limits limits;
     std::chrono::milliseconds heartbeat{1000};
+    std::chrono::milliseconds upload_silence{10'000};  // between two chunks
     std::vector<v1::TargetDescription> targets;
     std::function<std::map<std::string, std::string>()> conditions;  // now; may be empty
     std::vector<v1::PowerRail> rails;
@@ -52,6 +54,7 @@ class BoardService : public v1::Board::CallbackService {
 
  private:
   friend class MeasureStream;
+  friend class UploadStream;
   void Heartbeats();
 
   Board* board_;
@@ -63,10 +66,12 @@ class BoardService : public v1::Board::CallbackService {
   std::condition_variable stop_;
   bool stopping_ = false;
   std::set<MeasureStream*> streams_;
+  std::set<UploadStream*> uploads_;
   std::thread heartbeats_;
 };
 
 // For clients: the code is how to react, the message is for people.
 grpc::Status ToGrpc(const Error& error);
+grpc::Status NotTheHolder();
 
 }  // namespace lathe

@@ -42,8 +42,12 @@ Board::MakeMeasurer MeasuringHere(LocalBoardOptions options) {
     shop.seed = spec.seed;
     shop.cold_cache = spec.cold_cache;
     shop.verify_only = spec.verify_only;
+    if (spec.energy) shop.energy = WorkshopOptions::Energy::kAlways;
     shop.sampling = spec.sampling;
     shop.finalist_sampling = spec.finalist_sampling;
+    shop.build.confine = true;
+    shop.build.uid = shop.run.uid;
+    shop.build.gid = shop.run.gid;
     shop.run.timeout = AtMost(spec.run_seconds, shop.run.timeout);
     shop.build.timeout = AtMost(spec.build_seconds, shop.build.timeout);
     Result<Workshop::BackendFactory> backend = BackendFor(spec.target);

@@ -53,8 +53,10 @@ class BoardLink {
   virtual void Acknowledge(const std::vector<uint64_t>& ids) = 0;
   virtual void CancelAll() = 0;
   virtual void Beat() = 0;
-  // Disconnects and frees the board. May block for a second.
+  // Disconnects and begins to free the board; a thousand boards are freed side by side.
   virtual void Release() = 0;
+  // Until the board has heard it, a second at most: one that does not frees itself when the lease runs out.
+  virtual void AwaitRelease() {}
 };
 
 }  // namespace lathe

@@ -35,6 +35,7 @@ BoardPool::~BoardPool() {
   events_->changed.notify_all();
   thread_.join();
   for (Member& member : members_) member.link->Release();
+  for (Member& member : members_) member.link->AwaitRelease();
 }
 
 Result<std::unique_ptr<BoardPool>> BoardPool::Create(std::vector<std::unique_ptr<BoardLink>> links, PoolOptions options,

@@ -55,7 +55,7 @@ struct BoardState {
   std::string problem;
   size_t outstanding = 0;
   uint64_t finished = 0, tainted = 0;
-  double reference_seconds = 0;  // of the calibration kernel; 0: not calibrated
+  double calibration_seconds = 0;  // of the calibration kernel; 0: not calibrated
 };
 
 class BoardPool : public Measurer {
@@ -73,7 +73,7 @@ class BoardPool : public Measurer {
 
   std::vector<BoardState> boards() const;
 
-  static constexpr uint64_t kReferenceIds = uint64_t{1} << 63;  // tickets of callers are below
+  static constexpr uint64_t kCalibrationIds = uint64_t{1} << 63;  // tickets of callers are below
 
  private:
   using Time = std::chrono::steady_clock::time_point;
@@ -91,7 +91,7 @@ class BoardPool : public Measurer {
     std::set<uint64_t> jobs;  // sent and not answered
     uint64_t finished = 0, tainted = 0;
     Calibration calibration{0};
-    uint64_t calibrating = 0;       // id of the reference on its way
+    uint64_t calibrating = 0;       // id of the calibration on its way
     std::vector<Measurement> held;  // good, if the next calibration says so
     Time first_held, rests_until;
     std::optional<size_t> room_key;  // its load, while it stands in room_
@@ -138,8 +138,8 @@ class BoardPool : public Measurer {
   // Results that wait for a calibration keep nobody from working.
   size_t Limit(const Member& member) const { return member.capacity + options_.ahead; }
   bool Calibrates() const { return static_cast<bool>(options_.calibration); }
-  void SendReference(size_t board);
-  void HandleReference(size_t board, const Measurement& measurement);
+  void SendCalibration(size_t board);
+  void HandleCalibration(size_t board, const Measurement& measurement);
   void Hold(size_t board, Measurement measurement);
   void ReleaseHeld(size_t board);
   void Retake(size_t board);
@@ -164,8 +164,8 @@ class BoardPool : public Measurer {
   std::vector<Measurement> done_;
   std::vector<std::string> notices_;
   std::optional<Error> failed_;
-  std::optional<MeasureRequest> reference_;
-  uint64_t next_reference_ = kReferenceIds;
+  std::optional<MeasureRequest> calibration_request_;
+  uint64_t next_calibration_ = kCalibrationIds;
   Time without_board_since_, said_waiting_;
   std::thread thread_;
 };

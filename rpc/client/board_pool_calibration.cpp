@@ -14,10 +14,10 @@ constexpr int kMostRetakes = 3;
 
 }  // namespace
 
-void BoardPool::SendReference(size_t board) {
+void BoardPool::SendCalibration(size_t board) {
   Member& member = members_[board];
   if (member.calibrating != 0 || member.state != State::kUp) return;
-  if (!reference_) {
+  if (!calibration_request_) {
     Result<Candidate> candidate = options_.calibration(target_);
     Result<std::shared_ptr<const CandidateText>> text = std::shared_ptr<const CandidateText>();
     if (candidate && options_.render) text = options_.render(*candidate, target_);
@@ -26,14 +26,14 @@ void BoardPool::SendReference(size_t board) {
       delivered_.notify_all();
       return;
     }
-    reference_ = MeasureRequest{0, *std::move(candidate), 0, false, *text};
+    calibration_request_ = MeasureRequest{0, *std::move(candidate), 0, false, *text};
   }
-  reference_->ticket = member.calibrating = next_reference_++;
+  calibration_request_->ticket = member.calibrating = next_calibration_++;
   member.beaten = SteadyClock::now();
-  member.link->Submit(*reference_);
+  member.link->Submit(*calibration_request_);
 }
 
-void BoardPool::HandleReference(size_t board, const Measurement& measurement) {
+void BoardPool::HandleCalibration(size_t board, const Measurement& measurement) {
   Member& member = members_[board];
   if (measurement.ticket != member.calibrating) return;
   member.calibrating = 0;
@@ -41,14 +41,14 @@ void BoardPool::HandleReference(size_t board, const Measurement& measurement) {
   const double before = member.calibration.baseline();
   switch (member.calibration.Add(good ? Seconds(measurement) : std::numeric_limits<double>::infinity())) {
     case Calibration::Verdict::kAgain:
-      return SendReference(board);
+      return SendCalibration(board);
     case Calibration::Verdict::kSteady:
       ReleaseHeld(board);
       break;
     case Calibration::Verdict::kDrifted:
       Notice(good ? fmt::format("board {} has become {:.0f}% slower; {} samples are taken again", NameOf(member),
                                 100 * (member.calibration.ratio() - 1), member.held.size())
-                  : fmt::format("board {} cannot run the reference kernel: {}: {}", NameOf(member), ToString(measurement.status),
+                  : fmt::format("board {} cannot run the calibration kernel: {}: {}", NameOf(member), ToString(measurement.status),
                                 measurement.message));
       Retake(board);
       member.rests_until = SteadyClock::now() + options_.rest;
@@ -110,7 +110,7 @@ void BoardPool::MindCalibration(size_t board, Time now) {
   const bool idle = member.jobs.empty();
   const bool due = !member.held.empty() &&
                    (idle || member.held.size() >= options_.calibrate_after || now - member.first_held >= options_.calibrate_within);
-  if (rested || due || !member.calibration.known()) SendReference(board);
+  if (rested || due || !member.calibration.known()) SendCalibration(board);
 }
 
 }  // namespace lathe

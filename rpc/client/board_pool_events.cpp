@@ -95,7 +95,7 @@ void BoardPool::HandleUp(size_t board, LinkEvent event) {
   }
   member.boot_id = event.boot_id;
   if (rebooted) Retake(board);  // nobody can say any more whether they were good
-  if (Calibrates()) SendReference(board);
+  if (Calibrates()) SendCalibration(board);
   Reorder(board);
 }
 
@@ -161,7 +161,7 @@ void BoardPool::HandleResult(size_t board, Measurement measurement) {
   const uint64_t ticket = measurement.ticket;
   member.link->Acknowledge({ticket});
   member.beaten = SteadyClock::now();
-  if (ticket >= kReferenceIds) return HandleReference(board, measurement);
+  if (ticket >= kCalibrationIds) return HandleCalibration(board, measurement);
   const bool ours = member.jobs.erase(ticket) != 0;
   Reorder(board);
   const auto found = flights_.find(ticket);

@@ -1,6 +1,6 @@
-// Calibration: whether a board is still as fast as it was, by a reference kernel measured between its candidates.
+// Calibration: whether a board is still as fast as it was, by a calibration kernel measured between its candidates.
 //
-// Samples count when the reference took the same time before and after them. Noise of other programs only adds time, so a slow reading is
+// Samples count when that took the same time before and after them. Noise of other programs only adds time, so a slow reading is
 // repeated twice before it is believed. A board that is slow and stays equally slow has settled (a lower power mode, a warm case) and goes
 // on from there: its samples are then too slow at worst, and make no false winner.
 #pragma once
@@ -15,11 +15,11 @@ class Calibration {
 
   enum class Verdict {
     kSteady,   // what was measured since the last steady reading counts
-    kAgain,    // measure the reference once more
-    kDrifted,  // what was measured since then is tainted; give the board a rest, then measure the reference again
+    kAgain,    // measure the kernel once more
+    kDrifted,  // what was measured since then is tainted; give the board a rest, then measure the kernel again
     kSettled,  // at another speed; what was measured since the last steady reading is tainted, what follows counts
   };
-  // Seconds of the reference; infinity when it failed.
+  // Seconds of the kernel; infinity when it failed.
   Verdict Add(double seconds);
   bool known() const { return baseline_ > 0; }
   double baseline() const { return baseline_; }

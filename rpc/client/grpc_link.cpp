@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <deque>
+#include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -123,6 +124,7 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
       : state_(std::move(state)), number_(number), events_(std::move(events)) {}
 
   void Start(const SessionSpec& spec, const std::vector<uint64_t>& outstanding) {
+    least_version_ = spec.energy ? kEnergyVersion : 1;
     v1::Open& open = *open_.mutable_open();
     wire::Write(spec, open);
     for (const uint64_t id : outstanding) open.add_outstanding(id);
@@ -192,6 +194,11 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
       state_->boot_id = held_.boot_id();
       state_->board = held_.board();
     }
+    if (held_.protocol() < least_version_)
+      return Down({ErrorCode::kIncompatible,
+                   fmt::format("board '{}' speaks protocol {} and cannot measure energy, which protocol {} brought: update its agent",
+                               state_->options.endpoint, held_.protocol(), least_version_)},
+                  true);
     open_.mutable_open()->set_lease_id(held_.lease_id());
     const std::lock_guard lock(mutex_);
     if (given_up_) return;
@@ -375,6 +382,7 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
 
   const std::shared_ptr<LinkState> state_;
   const uint64_t number_;
+  uint32_t least_version_ = 1;
 
   std::mutex mutex_;
   std::function<void(LinkEvent)> events_;
@@ -389,6 +397,13 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
   std::optional<Error> refusal_;
   bool streaming_ = false, writing_ = false, ended_ = false, given_up_ = false;
   std::shared_ptr<Attempt> self_;  // while gRPC has the stream
+};
+
+struct ReleaseCall {
+  grpc::ClientContext context;
+  v1::ReleaseRequest request;
+  v1::ReleaseReply reply;
+  std::promise<void> heard;
 };
 
 class GrpcLink : public BoardLink {
@@ -441,16 +456,18 @@ class GrpcLink : public BoardLink {
   }
   void Release() override {
     Disconnect();
-    v1::ReleaseRequest request;
+    auto call = std::make_shared<ReleaseCall>();
     {
       const std::lock_guard lock(state_->mutex);
       if (state_->lease.empty()) return;
-      request.set_lease_id(std::exchange(state_->lease, ""));
+      call->request.set_lease_id(std::exchange(state_->lease, ""));
     }
-    grpc::ClientContext context;
-    Limit(context, 1);
-    v1::ReleaseReply reply;
-    (void)state_->stub->Release(&context, request, &reply);  // a board that does not hear it frees itself
+    Limit(call->context, 1);
+    released_ = call->heard.get_future();
+    state_->stub->async()->Release(&call->context, &call->request, &call->reply, [call](const grpc::Status&) { call->heard.set_value(); });
+  }
+  void AwaitRelease() override {
+    if (released_.valid()) released_.wait();
   }
 
  private:
@@ -465,6 +482,7 @@ class GrpcLink : public BoardLink {
   std::shared_ptr<LinkState> state_;
   std::mutex mutex_;
   std::shared_ptr<Attempt> attempt_;
+  std::future<void> released_;
 };
 
 }  // namespace

@@ -177,6 +177,34 @@ TEST(Remote, AWayDownForSecondsLosesNothingOnTheOnlyBoard) {
   EXPECT_EQ(agent.runs, 4) << "the board worked on, and kept its results";
 }
 
+// In real time, and past the lease: nobody else wanted the board meanwhile.
+TEST(RemoteSlow, ALinkThatIsDownForThirtySecondsLosesNothingOnTheOnlyBoard) {
+  Agent agent;
+  FaultProxy proxy(agent.port());
+  PoolOptions patient = QuickPool();
+  patient.wait = seconds(60);
+  std::mutex mutex;
+  std::string notices;
+  patient.notice = [&](const std::string& text) {
+    const std::lock_guard lock(mutex);
+    notices += text + '\n';
+  };
+  auto pool = Reach({proxy.endpoint()}, patient);
+  ASSERT_TRUE(pool) << pool.error().message;
+  for (uint64_t i = 1; i <= 4; ++i) ASSERT_TRUE((*pool)->Submit({i, ScriptedCandidate(static_cast<int64_t>(i), 200), 0, false}));
+  std::this_thread::sleep_for(milliseconds(100));
+  proxy.Drop();
+  std::this_thread::sleep_for(seconds(30));
+  proxy.Restore();
+  const auto back = Clock::now();
+  const auto all = Gather(**pool, 4);
+  EXPECT_LT(Clock::now() - back, seconds(5));
+  for (const auto& [ticket, measurement] : all) EXPECT_EQ(measurement.status, MeasureStatus::kOk) << measurement.message;
+  EXPECT_EQ(agent.runs, 4) << "the board worked on, and kept its results";
+  const std::lock_guard lock(mutex);
+  EXPECT_THAT(notices, testing::HasSubstr("waiting for a board"));
+}
+
 TEST(Remote, TwoTunersTakeTurnsAndTheSecondIsToldWhoIsFirst) {
   Agent agent;
   auto first = Reach({agent.endpoint()});
@@ -214,14 +242,30 @@ TEST(Remote, AnotherProtocolVersionIsRefusedWithBothRanges) {
   Agent agent(setup);
   const auto refused = Reach({agent.endpoint()});
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, testing::HasSubstr("speaks protocol 7 to 9, the client 1 to 1"));
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("speaks protocol 7 to 9, the client 1 to 2"));
 }
 
 TEST(Remote, NeighbouringProtocolVersionsWorkTogether) {
+  for (const ProtocolRange range : {ProtocolRange{1, 1}, ProtocolRange{2, 3}}) {
+    Agent::Setup setup;
+    setup.serve.protocol = range;
+    Agent agent(setup);
+    auto pool = Reach({agent.endpoint()});
+    ASSERT_TRUE(pool) << pool.error().message;
+    ASSERT_TRUE((*pool)->Submit({1, ScriptedCandidate(1), 0, false}));
+    EXPECT_EQ(Gather(**pool, 1).at(1).status, MeasureStatus::kOk);
+  }
+}
+
+TEST(Remote, AnAgentThatIsTooOldForEnergyIsRefusedRatherThanAskedInVain) {
   Agent::Setup setup;
-  setup.serve.protocol = {1, 2};
+  setup.serve.protocol = {1, 1};
   Agent agent(setup);
-  EXPECT_TRUE(Reach({agent.endpoint()}));
+  PoolOptions options = QuickPool();
+  options.session.energy = true;
+  const auto refused = Reach({agent.endpoint()}, options);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("cannot measure energy"));
 }
 
 TEST(Remote, AnAgentOnATakenPortSaysSo) {

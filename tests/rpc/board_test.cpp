@@ -177,6 +177,19 @@ TEST_F(BoardTest, ForgetsJobsThatTheHolderDoesNotAskForAgain) {
   EXPECT_EQ(board_->facts().unacknowledged, 0U);
 }
 
+TEST_F(BoardTest, AnAnswerToAForgottenJobIsNotTakenForTheNextOfItsId) {
+  const auto lease = board_->Hold("alice", "");
+  auto heard = Open(lease->id);
+  ASSERT_TRUE(board_->Submit(heard.get(), {1, ScriptedCandidate(1, 200), 0, false}));
+  ASSERT_TRUE(heard->Until([&] { return !heard->started.empty(); }));
+  heard = Open(lease->id, {});
+  ASSERT_TRUE(board_->Submit(heard.get(), {1, ScriptedCandidate(2, 1, "wrong_result"), 0, false}));
+  ASSERT_TRUE(heard->UntilResults(1));
+  std::this_thread::sleep_for(milliseconds(100));
+  ASSERT_EQ(heard->results.size(), 1U);
+  EXPECT_EQ(heard->results[0].status, MeasureStatus::kWrongResult) << "the first one's, which was ok";
+}
+
 TEST_F(BoardTest, ASecondStreamOfTheHolderEndsTheFirst) {
   const auto lease = board_->Hold("alice", "");
   const auto first = Open(lease->id);

@@ -161,7 +161,8 @@ TEST_F(Guarded, CorruptionOnTheWayCostsAConnectionAndNothingElse) {
 // Open on loopback: whoever gets there may speak, but not any nonsense.
 class Open : public ::testing::Test {
  protected:
-  Open() : stub_(v1::Board::NewStub(grpc::CreateChannel(agent_.endpoint(), grpc::InsecureChannelCredentials()))) {}
+  explicit Open(const Agent::Setup& setup = {})
+      : agent_(setup), stub_(v1::Board::NewStub(grpc::CreateChannel(agent_.endpoint(), grpc::InsecureChannelCredentials()))) {}
   std::string Lease() {
     grpc::ClientContext context;
     Within(context);
@@ -357,6 +358,56 @@ TEST_F(Open, UploadsThatLieAreRefused) {
   EXPECT_EQ(upload("../../../etc/passwd", 4, "good", lease), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(upload(Sha256("good"), uint64_t{1} << 50, "good", lease), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(upload(Sha256("good"), 4, "good", "another lease"), grpc::StatusCode::ABORTED);
+  ExpectUp();
+}
+
+class Slow : public Open {
+ protected:
+  static Agent::Setup Hasty() {
+    Agent::Setup setup;
+    setup.serve.upload_silence = milliseconds(500);
+    return setup;
+  }
+  Slow() : Open(Hasty()) {}
+
+  struct Upload {
+    grpc::ClientContext context;
+    v1::UploadReply reply;
+    std::unique_ptr<grpc::ClientWriter<v1::UploadChunk>> stream;
+  };
+  // The first chunk of one that has four bytes.
+  std::unique_ptr<Upload> Begin(const std::string& lease, const std::string& data) {
+    auto upload = std::make_unique<Upload>();
+    Within(upload->context, seconds(20));
+    upload->stream = stub_->Upload(&upload->context, &upload->reply);
+    v1::UploadChunk chunk;
+    chunk.set_lease_id(lease);
+    chunk.set_sha256(Sha256("good"));
+    chunk.set_bytes(4);
+    chunk.set_data(data);
+    upload->stream->Write(chunk);
+    return upload;
+  }
+};
+
+TEST_F(Slow, UploadsThatAreHeldOpenKeepNobodyElseFromUploading) {
+  const std::string lease = Lease();
+  std::vector<std::unique_ptr<Upload>> held;
+  for (int i = 0; i < 8; ++i) held.push_back(Begin(lease, "go"));
+  const auto another = [&] {
+    const auto upload = Begin(lease, "good");
+    upload->stream->WritesDone();
+    return upload->stream->Finish().error_code();
+  };
+  const auto end = std::chrono::steady_clock::now() + seconds(10);
+  grpc::StatusCode code = another();
+  EXPECT_EQ(code, grpc::StatusCode::RESOURCE_EXHAUSTED) << "eight are under way";
+  while (code != grpc::StatusCode::OK && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(milliseconds(100));
+    code = another();
+  }
+  EXPECT_EQ(code, grpc::StatusCode::OK);
+  for (const auto& upload : held) EXPECT_FALSE(upload->stream->Finish().ok());
   ExpectUp();
 }
 

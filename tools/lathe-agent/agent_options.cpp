@@ -27,7 +27,7 @@ Result<Rights> ReadRights(const nlohmann::json& json) {
 
 }  // namespace
 
-Status ReadConfig(AgentFlags& flags) {
+Status ReadConfig(AgentFlags& flags, const std::set<std::string>& given) {
   if (flags.config.empty()) return {};
   const auto bad = [&](const std::string& why) {
     return Error{ErrorCode::kInvalidInput, fmt::format("read configuration '{}': {}", flags.config, why)};
@@ -36,18 +36,24 @@ Status ReadConfig(AgentFlags& flags) {
   if (!text) return text.error();
   const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false, true);
   if (!json.is_object()) return bad("it is no JSON object");
-  const std::map<std::string, std::string*> texts = {{"listen", &flags.listen},   {"name", &flags.name},
-                                                     {"certs", &flags.certs},     {"user", &flags.user},
-                                                     {"scratch", &flags.scratch}, {"directory", &flags.directory}};
+  const std::map<std::string, std::string*> texts = {
+      {"listen", &flags.listen},   {"name", &flags.name},           {"certs", &flags.certs},          {"user", &flags.user},
+      {"scratch", &flags.scratch}, {"directory", &flags.directory}, {"sysfs_root", &flags.sysfs_root}};
   const std::map<std::string, double*> numbers = {
       {"lease_seconds", &flags.lease_seconds}, {"run_seconds", &flags.run_seconds}, {"build_seconds", &flags.build_seconds}};
+  const std::map<std::string, std::string> options = {
+      {"sysfs_root", "sysfs-root"}, {"lease_seconds", "lease"}, {"run_seconds", "run-limit"}, {"build_seconds", "build-limit"}};
+  const auto overruled = [&](const std::string& key) {
+    const auto option = options.find(key);
+    return given.count(option != options.end() ? option->second : key) != 0;
+  };
   for (const auto& [key, value] : json.items()) {
     if (const auto to = texts.find(key); to != texts.end()) {
       if (!value.is_string()) return bad(fmt::format("'{}' must be a text", key));
-      *to->second = value.get<std::string>();
+      if (!overruled(key)) *to->second = value.get<std::string>();
     } else if (const auto number = numbers.find(key); number != numbers.end()) {
       if (!value.is_number() || !(value.get<double>() > 0)) return bad(fmt::format("'{}' must be a number above 0", key));
-      *number->second = value.get<double>();
+      if (!overruled(key)) *number->second = value.get<double>();
     } else if (key == "clients" && value.is_object()) {
       for (const auto& [name, list] : value.items()) {
         Result<Rights> rights = ReadRights(list);

@@ -17,6 +17,7 @@
 #include "measure/artifact_cache.h"
 #include "measure/conditions.h"
 #include "measure/cpu_set.h"
+#include "measure/worker/compiler_sandbox.h"
 #include "rpc/agent/local_board.h"
 #include "rpc/version.h"
 #include "tools/lathe-agent/agent_options.h"
@@ -72,8 +73,8 @@ Status DropPrivileges(const AgentFlags& flags, WorkerLimits& limits) {
   return {};
 }
 
-int Serve(AgentFlags flags) {
-  if (Status read = ReadConfig(flags); !read) return Fail(read.error());
+int Serve(AgentFlags flags, const std::set<std::string>& given) {
+  if (Status read = ReadConfig(flags, given); !read) return Fail(read.error());
   char host[256] = "board";
   ::gethostname(host, sizeof host - 1);
   if (flags.name.empty()) flags.name = host;
@@ -85,6 +86,8 @@ int Serve(AgentFlags flags) {
   if (directory.empty()) return Fail({ErrorCode::kInvalidInput, "keep artifacts: there is no home directory; give --directory"});
   shop.cache_dir = directory / "artifacts";
   shop.scratch_root = flags.scratch;
+  shop.sysfs_root = flags.sysfs_root;
+  shop.build.readable.assign(flags.compiler_reads.begin(), flags.compiler_reads.end());
   shop.run.timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * flags.run_seconds));
   shop.build.timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * flags.build_seconds));
   if (Status dropped = DropPrivileges(flags, shop.run); !dropped) return Fail(dropped.error());
@@ -97,12 +100,13 @@ int Serve(AgentFlags flags) {
   options.lease = std::chrono::milliseconds(static_cast<int64_t>(1000 * flags.lease_seconds));
   Board board(options, MeasuringHere(here));
 
-  const ConditionReader conditions(PlanCpus(AvailableCpus(), 1).measuring);
+  const ConditionReader conditions(PlanCpus(AvailableCpus(), 1).measuring, flags.sysfs_root);
   AgentOptions serve;
   serve.listen = flags.listen;
   serve.clients = flags.clients;
   if (!flags.certs.empty()) serve.tls = TlsFiles{flags.certs + "/ca.pem", flags.certs + "/board.pem", flags.certs + "/board.key"};
   serve.targets = OfferedTargets(shop);
+  serve.sysfs_root = flags.sysfs_root;
   serve.max_threads = static_cast<int>(AvailableCpus().size());
   serve.conditions = [&] { return Now(conditions); };
   serve.drain = [] {
@@ -119,6 +123,7 @@ int Serve(AgentFlags flags) {
                     {"board", flags.name},
                     {"boot_id", board.boot_id()},
                     {"tls", serve.tls.has_value()},
+                    {"compiler_sandbox", worker::CompilerSandbox(shop.run.uid)},
                     {"version", kVersion}});
   // For whoever started us on port 0.
   fmt::print("listening on port {}\n", (*server)->port());
@@ -145,7 +150,9 @@ int main(int argc, char** argv) {
       "SIGTERM: nothing new is begun, what runs is finished and handed over, then it ends; a second one ends it at once.\n\n"
       "Exit status: 0 ended when asked to; 1 the world failed (address taken, disk); 2 wrong command line; 3 wrong configuration.\n\n"
       "Examples:\n  lathe-agent\n  lathe-agent --listen 0.0.0.0:7200 --certs /etc/lathe/certs --config /etc/lathe/agent.json\n\n"
-      "Configuration (JSON, comments allowed; keys as the long options):\n"
+      "Configuration (JSON, comments allowed; keys are listen, name, certs, user, scratch, directory, sysfs_root, lease_seconds, "
+      "run_seconds,\n"
+      "build_seconds, clients; the command line goes before it):\n"
       "  {\"listen\": \"0.0.0.0:7200\", \"certs\": \"/etc/lathe/certs\", \"clients\": {\"alice\": [\"build\", \"measure\"], \"root\": "
       "[\"administer\"]}}");
   app.set_version_flag("--version", std::string("lathe-agent ") + lathe::kVersion);
@@ -156,7 +163,11 @@ int main(int argc, char** argv) {
   app.add_option("--config", flags.config, "Configuration file");
   app.add_option("--directory", flags.directory, "Where artifacts and uploads are kept (default: ~/.cache/lathe)");
   app.add_option("--scratch", flags.scratch, "Where workers stand and compilers write (default: $TMPDIR or /tmp)");
-  app.add_option("--user", flags.user, "Whom workers run as when the agent is root (default: nobody)");
+  app.add_option("--user", flags.user, "Whom workers and compilers run as when the agent is root (default: nobody)");
+  app.add_option("--compiler-reads", flags.compiler_reads,
+                 "A directory that compilers may read besides the system's: where one of your own lies; repeatable");
+  app.add_option("--sysfs-root", flags.sysfs_root, "Where power rails, clocks and temperatures are looked for (for tests and containers)")
+      ->capture_default_str();
   app.add_option("--lease", flags.lease_seconds, "Seconds of silence until another client may take the board")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
@@ -175,7 +186,10 @@ int main(int argc, char** argv) {
   ::sigaction(SIGINT, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   try {
-    return lathe::Serve(std::move(flags));
+    std::set<std::string> given;
+    for (const CLI::Option* option : app.get_options())
+      if (option->count() > 0 && !option->get_lnames().empty()) given.insert(option->get_lnames().front());
+    return lathe::Serve(std::move(flags), given);
   } catch (const std::exception& failure) {
     return lathe::Fail({lathe::ErrorCode::kInternal, failure.what()});
   }
