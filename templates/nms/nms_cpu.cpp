@@ -7,6 +7,9 @@
 //   blocks     a block of candidates meets the kept boxes, candidates shared out to threads; then the block is settled within itself.
 //   sweep      each kept box meets all candidates left; the suppressed ones are squeezed out every BLOCK kept boxes. Pays when each box
 //              removes many.
+//   grid       kept boxes lie in GRID x GRID cells by their centres, and a candidate meets those of the cells where a suppressor can be:
+//              IoU > t needs widths whose ratio is > t and an overlap of > t/(1 + t) of their sum, so centres at most w*(1 - t)/(2*t) apart
+//              (likewise down). Pays when many are kept.
 //
 // Rounding never decides (operator.json), so the IoU test may take any algebraically equal form. MARGIN is its difference, > 0: suppressed.
 
@@ -88,6 +91,36 @@ LATHE_INLINE void Suppress(const Columns& columns, int64_t from, int64_t count, 
   for (int64_t i = from / LANES * LANES; i < count; i += LANES)
     Store<float, LANES>(dead + i, Max(Load<float, LANES>(dead + i), Margin(columns, i, box)));
 }
+
+// ---- grid
+
+// Kept boxes of one cell; the places that hold none overlap nothing.
+struct alignas(64) Chunk {
+  float left[LANES], top[LANES], right[LANES], bottom[LANES], area[LANES];
+  int32_t cls[LANES];
+  int32_t next;  // of the same cell, older; -1: none
+
+  LATHE_INLINE Columns columns() { return {left, top, right, bottom, area, cls}; }
+};
+constexpr int64_t CELLS = ALGORITHM == ALGORITHM_GRID ? int64_t(GRID) * GRID : 0;
+constexpr int64_t ChunkCount(int64_t n) { return ALGORITHM == ALGORITHM_GRID ? n / LANES + CELLS + 1 : 0; }
+
+// One axis cut into GRID cells. Centres beyond its ends belong to the outer ones.
+struct Axis {
+  float from = 0, per_cell = 1;
+
+  LATHE_INLINE int64_t CellOf(float at) const {
+    const float cell = (at - from) / per_cell;
+    return cell > 0 ? int64_t(Min(cell, float(GRID - 1))) : 0;  // NaN: 0
+  }
+  // Cells in which a box that is suppressed by, or suppresses, one from `low` to `high` can have its centre; some more for rounding.
+  LATHE_INLINE void Reach(float low, float high, int64_t& first, int64_t& last) const {
+    const float centre = (low + high) / 2, size = high - low;
+    constexpr float kReach = IOU_THRESHOLD > 0 ? float((1 - IOU_THRESHOLD) / (2 * IOU_THRESHOLD)) : 1e9f;
+    const float reach = size * (kReach + 1e-4f) + Max(centre, -centre) * 1e-5f;
+    first = CellOf(centre - reach), last = CellOf(centre + reach);
+  }
+};
 
 // ---- order: keys rise as scores fall
 
@@ -227,9 +260,13 @@ class Suppressor {
     others_ = {floats(), floats(), floats(), floats(), floats(), integers()};
     dead_ = floats();
     ranks_ = integers();
+    chunks_ = reinterpret_cast<Chunk*>(take(ChunkCount(n) * int64_t(sizeof(Chunk))));
+    heads_ = reinterpret_cast<int32_t*>(take(CELLS * 8));
   }
   // A multiple of 64, so that the next task's scratch is aligned too.
-  static int64_t ScratchBytes(int64_t n) { return CeilDiv(84 * n, 64) * 64 + 40 * 1024; }
+  static int64_t ScratchBytes(int64_t n) {
+    return CeilDiv(84 * n + ChunkCount(n) * int64_t(sizeof(Chunk)) + CELLS * 8, 64) * 64 + 40 * 1024;
+  }
 
   void Solve() {
     int64_t candidates = 0;
@@ -245,6 +282,8 @@ class Suppressor {
       KeptList(order, limit);
     else if constexpr (ALGORITHM == ALGORITHM_BLOCKS)
       Blocks(order, limit);
+    else if constexpr (ALGORITHM == ALGORITHM_GRID)
+      Grid(order, limit);
     else
       Sweep(order, limit);
     *problem_.count = int32_t(results_);
@@ -321,6 +360,50 @@ class Suppressor {
     }
   }
 
+  // Where the boxes' centres lie.
+  void Measure(Axis& across, Axis& down) const {
+    float low[2] = {1e30f, 1e30f}, high[2] = {-1e30f, -1e30f};
+    for (int64_t i = 0; i < n_; ++i)
+      for (int axis = 0; axis < 2; ++axis) {
+        const float a = problem_.boxes[4 * i + axis], b = problem_.boxes[4 * i + 2 + axis];
+        const float centre = CENTER_POINT_BOX ? a : (a + b) / 2;
+        low[axis] = Min(low[axis], centre), high[axis] = Max(high[axis], centre);
+      }
+    across = {low[0], Max((high[0] - low[0]) / GRID, 1e-20f)};
+    down = {low[1], Max((high[1] - low[1]) / GRID, 1e-20f)};
+  }
+
+  void Grid(Order& order, int64_t limit) {
+    Axis across, down;
+    Measure(across, down);
+    int32_t* const counts = heads_ + CELLS;
+    for (int64_t cell = 0; cell < CELLS; ++cell) heads_[cell] = -1, counts[cell] = 0;
+    int32_t chunks = 0;
+    const auto suppressed = [&](const Box& box) {
+      int64_t left, right, top, bottom;
+      across.Reach(box.left, box.right, left, right);
+      down.Reach(box.top, box.bottom, top, bottom);
+      for (int64_t y = top; y <= bottom; ++y)
+        for (int64_t x = left; x <= right; ++x)
+          for (int32_t chunk = heads_[y * GRID + x]; chunk >= 0; chunk = chunks_[chunk].next)
+            if (AnyLane<LANES>(Margin(chunks_[chunk].columns(), 0, box) > 0.0f)) return true;
+      return false;
+    };
+    for (int64_t rank = 0; rank < limit && results_ < MAX_OUT; ++rank) {
+      const int64_t index = order.At(rank);
+      const Box box = Fetch(index);
+      if (suppressed(box)) continue;
+      const int64_t cell = down.CellOf((box.top + box.bottom) / 2) * GRID + across.CellOf((box.left + box.right) / 2);
+      if (counts[cell] % LANES == 0) {
+        chunks_[chunks].columns().Clear(0, LANES);
+        chunks_[chunks].next = heads_[cell];
+        heads_[cell] = chunks++;
+      }
+      chunks_[heads_[cell]].columns().Set(counts[cell]++ % LANES, box);
+      problem_.keep[results_++] = int32_t(index);
+    }
+  }
+
   // Each class on its own, then the kept ones in order of rank.
   void ByClass(Order& order, int64_t limit) {
     for (int64_t rank = 0; rank < limit; ++rank) {
@@ -357,6 +440,8 @@ class Suppressor {
   Columns kept_, others_;
   float* dead_;
   int32_t* ranks_;
+  Chunk* chunks_;
+  int32_t* heads_;  // grid: the newest chunk of each cell, then how many boxes each has
   int64_t kept_count_ = 0, results_ = 0;
 };
 
