@@ -37,7 +37,7 @@ constexpr int64_t kStepY = kCopied ? kPhases * kPhaseColumns : W;
 constexpr int64_t kWindowFloats = kCopied ? CeilDiv(kWindowRows * kStepY, 16) * 16 : 0;
 
 LATHE_INLINE Lane Activated(Lane x) {
-  if (ACTIVATION == ACTIVATION_SILU) return x / (1.0f + Exp<LANES>(-x));
+  if (ACTIVATION == ACTIVATION_SILU) return Silu<LANES>(x);
   if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) x = x < 0.0f ? Lane{} : x;
   if (ACTIVATION == ACTIVATION_RELU6) x = x > 6.0f ? Broadcast<float, LANES>(6.0f) : x;
   return x;

@@ -74,7 +74,6 @@ LATHE_INLINE Lane ClampAt(const Lane (&sum)[PIXELS][VECTORS], int pixel, int v) 
   if (ACTIVATION == ACTIVATION_RELU6) value = value > 6.0f ? Broadcast<float, LANES>(6.0f) : value;
   return value;
 }
-LATHE_INLINE Lane Silu(Lane x) { return x / (1.0f + Exp<LANES>(-x)); }
 
 // rows: [TX][kBlockK] -> out[k * OH * OW + x] for the first `channels`: 4x4 pieces turned in registers.
 template <int TX>
@@ -126,7 +125,8 @@ LATHE_INLINE void StoreTile(const Lane (&sum)[TY * TX][VECTORS], float* out) {
 #pragma GCC unroll 1
     for (int pixel = 0; pixel < TY * TX; ++pixel)
 #pragma GCC unroll 1
-      for (int v = 0; v < VECTORS; ++v) Store<float, LANES>(rows[pixel] + v * LANES, Silu(Load<float, LANES>(rows[pixel] + v * LANES)));
+      for (int v = 0; v < VECTORS; ++v)
+        Store<float, LANES>(rows[pixel] + v * LANES, Silu<LANES>(Load<float, LANES>(rows[pixel] + v * LANES)));
 #pragma GCC unroll 1
   for (int y = 0; y < TY; ++y) {
     if (kNhwc) {

@@ -71,7 +71,6 @@ LATHE_INLINE Lane Clamped(Lane value) {
   if (ACTIVATION == ACTIVATION_RELU6) value = value > 6.0f ? Broadcast<float, LANES>(6.0f) : value;
   return value;
 }
-LATHE_INLINE Lane Silu(Lane x) { return x / (1.0f + Exp<LANES>(-x)); }
 
 LATHE_INLINE void StoreVector(float* to, Lane value) {
   if (!kShort) {
@@ -154,7 +153,7 @@ __attribute__((noinline)) void Tile(const float* in, const float* bias, const fl
 #pragma GCC unroll 1
       for (int v = 0; v < kVecs; ++v)
         StoreVector(out + (int64_t(k) * OH + v / TV) * OW + v % TV * LANES - (v % TV == TV - 1 ? back : 0),
-                    Silu(Load<float, LANES>(sums + (k * kVecs + v) * LANES)));
+                    Silu<LANES>(Load<float, LANES>(sums + (k * kVecs + v) * LANES)));
     return;
   }
 #pragma GCC unroll 32

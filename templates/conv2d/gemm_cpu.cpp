@@ -71,7 +71,6 @@ LATHE_INLINE Lane Clamped(Lane value) {
   if (ACTIVATION == ACTIVATION_RELU6) value = value > 6.0f ? Broadcast<float, LANES>(6.0f) : value;
   return value;
 }
-LATHE_INLINE Lane Silu(Lane x) { return x / (1.0f + Exp<LANES>(-x)); }
 
 struct TileAt {
   const float *pixels, *bias, *weight;
@@ -186,7 +185,7 @@ __attribute__((noinline)) void Tile(const TileAt& at) {
       for (int s = 0; s < kS; ++s)
 #pragma GCC unroll 1
         for (int v = 0; v < kV; ++v)
-          Store<float, LANES>(rows + s * kRow + v * LANES, Silu(Load<float, LANES>(rows + s * kRow + v * LANES)));
+          Store<float, LANES>(rows + s * kRow + v * LANES, Silu<LANES>(Load<float, LANES>(rows + s * kRow + v * LANES)));
     if constexpr (kAlongPixels) {
       for (int s = 0; s < kS; ++s)
         for (int v = 0; v < kV; ++v)

@@ -270,7 +270,7 @@ __attribute__((noinline)) void Product(const float* windows, const float* weight
 LATHE_INLINE Lane Activated(Lane value) {
   if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = value < 0.0f ? Lane{} : value;
   if (ACTIVATION == ACTIVATION_RELU6) value = value > 6.0f ? Broadcast<float, LANES>(6.0f) : value;
-  if (ACTIVATION == ACTIVATION_SILU) value = value / (1.0f + Exp<LANES>(-value));
+  if (ACTIVATION == ACTIVATION_SILU) value = Silu<LANES>(value);
   return value;
 }
 
