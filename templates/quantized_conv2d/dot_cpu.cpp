@@ -100,17 +100,30 @@ LATHE_INLINE Vec<int32_t, N> Dot(Vec<int32_t, N> sum, Vec<int32_t, N> pixels, Ve
          high(odd) * high(odd_weights);
 }
 
-// Scaled and rounded, halves to even: adding 1.5 * 2^23 leaves the rounded number in the low bits. Cut off first, so that it fits there.
-LATHE_INLINE Vec<uint8_t, LANES> Requantised(Lane sum, Real scale) {
-  const Real bound = Broadcast<float, LANES>(1024.0f);
-  Real value = __builtin_convertvector(sum, Real) * scale;
+// Scaled and rounded, halves to even. Cut off first, so that a whole number of 32 bits holds it.
+template <int N>
+LATHE_INLINE Vec<uint8_t, N> Requantised(Vec<int32_t, N> sum, Vec<float, N> scale) {
+  const Vec<float, N> bound = Broadcast<float, N>(1024.0f);
+  const Vec<int32_t, N> lowest = Vec<int32_t, N>{} + (ACTIVATION == ACTIVATION_RELU ? int32_t(OUTPUT_ZERO_POINT) : 0);
+  Vec<float, N> value = __builtin_convertvector(sum, Vec<float, N>) * scale;
+#ifdef __AVX512F__
+  if constexpr (N == 16) {
+    value =
+        __builtin_ia32_minps512_mask(value, bound, value, 0xFFFF, 4);  // far below the range the conversion gives the least number anyway
+    Vec<int32_t, N> level = __builtin_ia32_cvtps2dq512_mask(value, sum, 0xFFFF, 4);
+    level += int32_t(OUTPUT_ZERO_POINT);
+    level = __builtin_ia32_pmaxsd512_mask(level, lowest, level, 0xFFFF);
+    return reinterpret_cast<Vec<uint8_t, N>>(__builtin_ia32_pmovusdb512_mask(level, Vec<char, N>{}, 0xFFFF));
+  }
+#endif
   value = value > bound ? bound : value;
   value = value < -bound ? -bound : value;
-  Lane level = reinterpret_cast<Lane>(value + 12582912.0f) - 0x4B400000 + int32_t(OUTPUT_ZERO_POINT);
-  const Lane lowest = Lane{} + (ACTIVATION == ACTIVATION_RELU ? int32_t(OUTPUT_ZERO_POINT) : 0), highest = Lane{} + 255;
+  // Adding 1.5 * 2^23 leaves the rounded number in the low bits.
+  Vec<int32_t, N> level = reinterpret_cast<Vec<int32_t, N>>(value + 12582912.0f) - 0x4B400000 + int32_t(OUTPUT_ZERO_POINT);
+  const Vec<int32_t, N> highest = Vec<int32_t, N>{} + 255;
   level = level < lowest ? lowest : level;
   level = level > highest ? highest : level;
-  return Convert<uint8_t, int32_t, LANES>(level);
+  return Convert<uint8_t, int32_t, N>(level);
 }
 
 // One tile.  in: its first pixel's window  panel: offsets, scales, weights  out: its first pixel's first channel, pixels K bytes apart
@@ -161,7 +174,7 @@ __attribute__((noinline)) void Tile(const uint8_t* in, const int32_t* panel, uin
     for (int x = 0; x < TX; ++x)
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        const Vec<uint8_t, LANES> bytes = Requantised(sum[y * TX + x][v], scale[v]);
+        const Vec<uint8_t, LANES> bytes = Requantised<LANES>(sum[y * TX + x][v], scale[v]);
         uint8_t* to = out + (int64_t(y) * kColumns + x) * K + v * LANES;
         if constexpr (CHANNELS % LANES == 0)
           Store<uint8_t, LANES>(to, bytes);
