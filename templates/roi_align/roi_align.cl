@@ -1,0 +1,312 @@
+// ROI align: each group pools a block of BLOCK channels of one roi. Its units are (bin, piece of the channels), a piece being CHANNELS times
+// VECTOR channels that one item pools together, so that taps are read once for all of them.
+//   nhwc: neighbouring items have neighbouring pieces, so that they read and write side by side
+//   nchw: neighbouring items have neighbouring bins of the same channels; VECTOR is 1
+//
+// Whether a sample lies inside, and its bilinear weights, are products of a vertical and a horizontal part, so a bin is the sum over its
+// row taps (y, v) and column taps (x, u) of v*u * input[y, x], and two short lists serve every channel of a roi.
+//   TAPS == local     the group makes both lists first, up to SLOTS taps a bin; with MERGE a pixel that several samples meet is one tap.
+//                     A roi whose bins have more samples than fit (adaptive grids only) is pooled as if they were computed.
+//   TAPS == computed  every item works out each sample of its bins where it needs it
+//
+// The reference's positions are doubles, which boards lack or are slow at: here they are sums of two floats, some 48 bits.
+
+#ifdef LATHE_CUDA
+typedef long long index_t;
+#else
+typedef long index_t;
+#endif
+
+#if SAMPLING_RATIO > 0
+#define SLOTS (2 * SAMPLING_RATIO)
+#else
+#define SLOTS TABLE
+#endif
+#define BLOCKS ((C + BLOCK - 1) / BLOCK)
+#define PIECES (BLOCK / (VECTOR * CHANNELS))
+#define SHIFT (ALIGNED ? 0.5f : 0.0f)
+
+#if VECTOR == 4
+typedef float4 value_t;
+#define ZERO make_float4(0, 0, 0, 0)
+#elif VECTOR == 2
+typedef float2 value_t;
+#define ZERO make_float2(0, 0)
+#else
+typedef float value_t;
+#define ZERO 0.0f
+#endif
+
+// ---- numbers that are the sum of two floats, the second too small to change the first
+
+typedef struct {
+  float high, low;
+} Two;
+
+DEVICE Two MakeTwo(float high, float low) {
+  Two two;
+  two.high = high + low;
+  two.low = low - (two.high - high);
+  return two;
+}
+DEVICE Two SumOf(Two a, Two b) {
+  const float sum = a.high + b.high, other = sum - a.high;
+  return MakeTwo(sum, (a.high - (sum - other)) + (b.high - other) + (a.low + b.low));
+}
+DEVICE Two ProductOf(Two a, float b) {
+  const float product = a.high * b;
+  return MakeTwo(product, fma(a.high, b, -product) + a.low * b);
+}
+DEVICE Two QuotientOf(Two a, float b) {
+  const float quotient = a.high / b;
+  return MakeTwo(quotient, (fma(-quotient, b, a.high) + a.low) / b);
+}
+DEVICE Two Negative(Two a) {
+  a.high = -a.high, a.low = -a.low;
+  return a;
+}
+
+// ---- a roi along one axis
+
+typedef struct {
+  Two start, bin, step;  // pixels of the feature map; from one bin, or sample, to the next
+  int grid;              // samples of a bin
+} Span;
+
+DEVICE Span SpanOf(float from, float to, int bins) {
+  // What SPATIAL_SCALE is more than a float is 0 where the compiler knows no doubles.
+  const Two scale = MakeTwo((float)SPATIAL_SCALE, (float)(SPATIAL_SCALE - (float)SPATIAL_SCALE));
+  const Two shift = MakeTwo(-SHIFT, 0.0f);
+  Span span;
+  span.start = SumOf(ProductOf(scale, from), shift);
+  Two size = SumOf(SumOf(ProductOf(scale, to), shift), Negative(span.start));
+  if (!ALIGNED && (size.high < 1.0f || (size.high == 1.0f && size.low < 0.0f))) size = MakeTwo(1.0f, 0.0f);
+  span.bin = QuotientOf(size, (float)bins);
+#if SAMPLING_RATIO > 0
+  span.grid = SAMPLING_RATIO;
+#else
+  const float whole = ceil(span.bin.high);
+  span.grid = max((int)whole + (whole == span.bin.high && span.bin.low > 0.0f ? 1 : 0), 0);
+#endif
+  span.step = QuotientOf(span.bin, (float)max(span.grid, 1));
+  return span;
+}
+
+typedef struct {
+  int first, second;  // pixels
+  float keep, move;   // their weights, 0 outside
+} Sample;
+
+DEVICE Sample SampleAt(Span span, int bin, int i, int extent) {
+  const Two at = SumOf(SumOf(span.start, ProductOf(span.bin, (float)bin)), ProductOf(span.step, (float)i + 0.5f));
+  float whole = floor(at.high), rest = (at.high - whole) + at.low;
+  if (rest < 0.0f) whole -= 1.0f, rest += 1.0f;
+  Sample sample;
+  sample.keep = sample.move = 0.0f;
+  sample.first = sample.second = 0;
+  // Outside is below -1 or above extent, both of which still count.
+  if (whole < -1.0f || whole > (float)extent || (whole == (float)extent && rest > 0.0f)) return sample;
+  if (whole < 0.0f) whole = rest = 0.0f;
+  if (whole >= (float)(extent - 1)) whole = (float)(extent - 1), rest = 0.0f;
+  sample.first = (int)whole, sample.second = min(sample.first + 1, extent - 1);
+  sample.keep = 1.0f - rest, sample.move = rest;
+  return sample;
+}
+
+// The samples of a bin that may lie inside: [from, to). All of a fixed grid's; of an adaptive one no more than the feature map has room for.
+DEVICE int2 InsideOf(Span span, int bin, int extent) {
+#if SAMPLING_RATIO > 0
+  return make_int2(0, SAMPLING_RATIO);
+#else
+  if (span.grid == 0) return make_int2(0, 0);
+  const float start = span.start.high + (float)bin * span.bin.high, scale = 1.0f / span.step.high;
+  const float from = (-1.0f - start) * scale - 3.0f, to = ((float)extent - start) * scale + 3.0f, most = (float)span.grid;
+  return make_int2((int)clamp(from, 0.0f, most), (int)clamp(to, 0.0f, most));
+#endif
+}
+
+// ---- lists of taps
+
+typedef struct {
+  int at;
+  float weight;
+} Tap;
+
+#if MERGE
+// The list of one bin, each pixel once; returns its length. Samples rise or fall evenly, so only the last two pixels may come again.
+DEVICE int MakeTaps(Span span, int bin, int extent, float share, LOCAL Tap* taps) {
+  int used = 0;
+  const int2 inside = InsideOf(span, bin, extent);
+  for (int i = inside.x; i < inside.y; ++i) {
+    const Sample sample = SampleAt(span, bin, i, extent);
+    for (int part = 0; part < 2; ++part) {
+      const int at = part == 0 ? sample.first : sample.second;
+      const float weight = (part == 0 ? sample.keep : sample.move) * share;
+      if (weight == 0.0f) continue;
+      if (used > 0 && taps[used - 1].at == at)
+        taps[used - 1].weight += weight;
+      else if (used > 1 && taps[used - 2].at == at)
+        taps[used - 2].weight += weight;
+      else
+        taps[used].at = at, taps[used].weight = weight, ++used;
+    }
+  }
+  return used;
+}
+#endif
+
+// ---- pooling
+
+DEVICE value_t ValueAt(GLOBAL const float* from) {
+#if VECTOR == 1
+  return *from;
+#else
+  return *(GLOBAL const value_t*)from;
+#endif
+}
+
+#if LAYOUT == LAYOUT_NHWC
+#define PIXEL(y, x) (((y) * W + (x)) * C)
+#else
+#define PIXEL(y, x) ((y) * W + (x))
+#endif
+
+DEVICE void AddTap(GLOBAL const float* input, int pixel, float weight, const int* channels, value_t* sums) {
+  UNROLL
+  for (int k = 0; k < CHANNELS; ++k) sums[k] += ValueAt(input + channels[k] + pixel) * weight;
+}
+
+DEVICE void AddSamples(GLOBAL const float* input, Span down, Span across, int by, int bx, float share, const int* channels, value_t* sums) {
+  const int2 rows = InsideOf(down, by, H), columns = InsideOf(across, bx, W);
+  for (int iy = rows.x; iy < rows.y; ++iy) {
+    const Sample row = SampleAt(down, by, iy, H);
+    const float keep = row.keep * share, move = row.move * share;
+    for (int ix = columns.x; ix < columns.y; ++ix) {
+      const Sample column = SampleAt(across, bx, ix, W);
+      AddTap(input, PIXEL(row.first, column.first), keep * column.keep, channels, sums);
+      AddTap(input, PIXEL(row.first, column.second), keep * column.move, channels, sums);
+      AddTap(input, PIXEL(row.second, column.first), move * column.keep, channels, sums);
+      AddTap(input, PIXEL(row.second, column.second), move * column.move, channels, sums);
+    }
+  }
+}
+
+KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input, GLOBAL const float* RESTRICT rois,
+                                              GLOBAL const index_t* RESTRICT batch_indices, GLOBAL float* RESTRICT output, int n, int r) {
+  const int item = (int)get_local_id(0), group = (int)get_group_id(0);
+#if ORDER == ORDER_BLOCKS_LAST
+  const int roi = group % r, block = group / r;
+#else
+  const int roi = group / BLOCKS, block = group % BLOCKS;
+#endif
+#if BATCH_IN_ROIS
+  GLOBAL const float* box = rois + (size_t)roi * 5 + 1;
+  const float image_number = box[-1];
+  bool known = image_number >= 0.0f && image_number < (float)n;
+  const size_t image = known ? (size_t)image_number : 0;
+#else
+  GLOBAL const float* box = rois + (size_t)roi * 4;
+  const index_t image_number = batch_indices[roi];
+  bool known = image_number >= 0 && image_number < n;
+  const size_t image = known ? (size_t)image_number : 0;
+#endif
+  for (int k = 0; k < 4; ++k) known = known && fabs(box[k] * (float)SPATIAL_SCALE) < 1e6f;
+  const Span down = SpanOf(known ? box[1] : 0.0f, known ? box[3] : 0.0f, OUTPUT_HEIGHT);
+  const Span across = SpanOf(known ? box[0] : 0.0f, known ? box[2] : 0.0f, OUTPUT_WIDTH);
+  const float samples = (float)down.grid * (float)across.grid, share = known && samples > 0.0f ? 1.0f / samples : 0.0f;
+
+#if TAPS == TAPS_LOCAL
+  LOCAL_ARRAY(Tap, row_taps, OUTPUT_HEIGHT * SLOTS);
+  LOCAL_ARRAY(Tap, column_taps, OUTPUT_WIDTH * SLOTS);
+#if MERGE
+  // Adaptive samples lie at most a pixel apart.
+  const bool listed = SAMPLING_RATIO > 0 || max(down.grid, across.grid) + 1 <= SLOTS;
+  LOCAL_ARRAY(int, lengths, OUTPUT_HEIGHT + OUTPUT_WIDTH);
+  if (listed && share > 0.0f)
+    for (int i = item; i < OUTPUT_HEIGHT + OUTPUT_WIDTH; i += GROUP)
+      lengths[i] = i < OUTPUT_HEIGHT ? MakeTaps(down, i, H, share, row_taps + i * SLOTS)
+                                     : MakeTaps(across, i - OUTPUT_HEIGHT, W, 1.0f, column_taps + (i - OUTPUT_HEIGHT) * SLOTS);
+#else
+  const bool listed = SAMPLING_RATIO > 0 || 2 * max(down.grid, across.grid) <= SLOTS;
+  if (listed && share > 0.0f)
+    for (int i = item; i < (OUTPUT_HEIGHT + OUTPUT_WIDTH) * (SLOTS / 2); i += GROUP) {
+      const bool is_row = i < OUTPUT_HEIGHT * (SLOTS / 2);
+      const int of_axis = is_row ? i : i - OUTPUT_HEIGHT * (SLOTS / 2), bin = of_axis / (SLOTS / 2), number = of_axis % (SLOTS / 2);
+      if (number >= (is_row ? down.grid : across.grid)) continue;
+      Sample sample;
+      LOCAL Tap* taps;
+      if (is_row) {
+        sample = SampleAt(down, bin, number, H);
+        sample.keep *= share, sample.move *= share;
+        taps = row_taps + 2 * of_axis;
+      } else {
+        sample = SampleAt(across, bin, number, W);
+        taps = column_taps + 2 * of_axis;
+      }
+      taps[0].at = sample.first, taps[0].weight = sample.keep;
+      taps[1].at = sample.second, taps[1].weight = sample.move;
+    }
+#endif
+  barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+
+  input += image * ((size_t)C * H * W);
+  output += (size_t)roi * ((size_t)C * BINS);
+  for (int unit = item; unit < BINS * PIECES; unit += GROUP) {
+#if LAYOUT == LAYOUT_NHWC
+    const int bin = unit / PIECES, piece = unit % PIECES;
+#else
+    const int bin = unit % BINS, piece = unit / BINS;
+#endif
+    const int by = bin / OUTPUT_WIDTH, bx = bin % OUTPUT_WIDTH;
+    int first[CHANNELS], channels[CHANNELS];  // of each vector: its first channel, and where that lies in the image
+    value_t sums[CHANNELS];
+    UNROLL
+    for (int k = 0; k < CHANNELS; ++k) {
+#if LAYOUT == LAYOUT_NHWC
+      first[k] = block * BLOCK + (piece + k * PIECES) * VECTOR;
+      channels[k] = min(first[k], C - VECTOR);
+#else
+      first[k] = block * BLOCK + piece * CHANNELS + k;
+      channels[k] = min(first[k], C - 1) * (H * W);
+#endif
+      sums[k] = ZERO;
+    }
+    if (first[0] >= C) continue;
+    if (share > 0.0f) {
+#if TAPS == TAPS_LOCAL
+      if (listed) {
+#if MERGE
+        const int rows = lengths[by], columns = lengths[OUTPUT_HEIGHT + bx];
+#elif SAMPLING_RATIO > 0
+        const int rows = SLOTS, columns = SLOTS;
+#else
+        const int rows = 2 * down.grid, columns = 2 * across.grid;
+#endif
+        for (int y = 0; y < rows; ++y) {
+          const Tap row = row_taps[by * SLOTS + y];
+          for (int x = 0; x < columns; ++x) {
+            const Tap column = column_taps[bx * SLOTS + x];
+            AddTap(input, PIXEL(row.at, column.at), row.weight * column.weight, channels, sums);
+          }
+        }
+      } else
+#endif
+        AddSamples(input, down, across, by, bx, share, channels, sums);
+    }
+    UNROLL
+    for (int k = 0; k < CHANNELS; ++k) {
+      if (first[k] >= C) continue;
+#if LAYOUT == LAYOUT_NHWC
+      GLOBAL float* to = output + bin * C + first[k];
+#else
+      GLOBAL float* to = output + first[k] * BINS + bin;
+#endif
+#if VECTOR == 1
+      *to = sums[k];
+#else
+      *(GLOBAL value_t*)to = sums[k];
+#endif
+    }
+  }
+}
