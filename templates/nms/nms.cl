@@ -12,7 +12,6 @@
 // The workspace holds everything between the kernels (Layout below; the manifest's sum). Rounding never decides (operator.json), so the IoU
 // test may take any algebraically equal form; MARGIN is its difference, > 0: suppressed.
 
-#define PROBLEMS (BATCH * CLASSES)
 #define CHUNK_WORDS (CHUNK / 32)
 #define TILE (32 * WORDS)  // boxes in local memory that a group's items are held against
 

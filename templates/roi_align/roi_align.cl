@@ -9,6 +9,8 @@
 //                     A roi whose bins have more samples than fit (adaptive grids only) is pooled as if they were computed.
 //   TAPS == computed  every item works out each sample of its bins where it needs it
 //
+// A pyramid's levels differ in pointer, extents and scale: each group picks its roi's, so that one launch serves them all.
+//
 // The reference's positions are doubles, which boards lack or are slow at: here they are sums of two floats, some 48 bits.
 
 #ifdef LATHE_CUDA
@@ -73,9 +75,10 @@ typedef struct {
   int grid;              // samples of a bin
 } Span;
 
-DEVICE Span SpanOf(float from, float to, int bins) {
-  // What SPATIAL_SCALE is more than a float is 0 where the compiler knows no doubles.
-  const Two scale = MakeTwo((float)SPATIAL_SCALE, (float)(SPATIAL_SCALE - (float)SPATIAL_SCALE));
+// What a constant is more than a float: 0 where the compiler knows no doubles.
+#define TWO_OF(constant) MakeTwo((float)(constant), (float)((constant) - (float)(constant)))
+
+DEVICE Span SpanOf(float from, float to, int bins, Two scale) {
   const Two shift = MakeTwo(-SHIFT, 0.0f);
   Span span;
   span.start = SumOf(ProductOf(scale, from), shift);
@@ -125,6 +128,28 @@ DEVICE int2 InsideOf(Span span, int bin, int extent) {
 #endif
 }
 
+// ---- levels of a pyramid
+
+typedef struct {
+  GLOBAL const float* pixels;
+  int h, w;
+  Two scale;
+} Level;
+
+// Comparing areas instead of taking a logarithm, as the reference does.
+DEVICE int LevelOf(GLOBAL const float* box) {
+  const Two width = SumOf(MakeTwo(box[2], 0.0f), MakeTwo(-box[0], 0.0f)), height = SumOf(MakeTwo(box[3], 0.0f), MakeTwo(-box[1], 0.0f));
+  const Two area = SumOf(ProductOf(width, height.high), ProductOf(width, height.low));
+  const Two canonical = TWO_OF(CANONICAL_SIZE * CANONICAL_SIZE * (1 - 1.3863e-6));
+  int level = 0;
+  for (int k = 1; k < LEVELS; ++k) {
+    const float by = k >= CANONICAL_LEVEL ? (float)(1 << 2 * (k - CANONICAL_LEVEL)) : 1.0f / (float)(1 << 2 * (CANONICAL_LEVEL - k));
+    const Two limit = ProductOf(canonical, by);
+    if (area.high > limit.high || (area.high == limit.high && area.low >= limit.low)) level = k;
+  }
+  return level;
+}
+
 // ---- lists of taps
 
 typedef struct {
@@ -166,9 +191,9 @@ DEVICE value_t ValueAt(GLOBAL const float* from) {
 }
 
 #if LAYOUT == LAYOUT_NHWC
-#define PIXEL(y, x) (((y) * W + (x)) * C)
+#define PIXEL(y, x) (((y) * map.w + (x)) * C)
 #else
-#define PIXEL(y, x) ((y) * W + (x))
+#define PIXEL(y, x) ((y) * map.w + (x))
 #endif
 
 DEVICE void AddTap(GLOBAL const float* input, int pixel, float weight, const int* channels, value_t* sums) {
@@ -176,13 +201,13 @@ DEVICE void AddTap(GLOBAL const float* input, int pixel, float weight, const int
   for (int k = 0; k < CHANNELS; ++k) sums[k] += ValueAt(input + channels[k] + pixel) * weight;
 }
 
-DEVICE void AddSamples(GLOBAL const float* input, Span down, Span across, int by, int bx, float share, const int* channels, value_t* sums) {
-  const int2 rows = InsideOf(down, by, H), columns = InsideOf(across, bx, W);
+DEVICE void AddSamples(GLOBAL const float* input, Level map, Span down, Span across, int by, int bx, float share, const int* channels, value_t* sums) {
+  const int2 rows = InsideOf(down, by, map.h), columns = InsideOf(across, bx, map.w);
   for (int iy = rows.x; iy < rows.y; ++iy) {
-    const Sample row = SampleAt(down, by, iy, H);
+    const Sample row = SampleAt(down, by, iy, map.h);
     const float keep = row.keep * share, move = row.move * share;
     for (int ix = columns.x; ix < columns.y; ++ix) {
-      const Sample column = SampleAt(across, bx, ix, W);
+      const Sample column = SampleAt(across, bx, ix, map.w);
       AddTap(input, PIXEL(row.first, column.first), keep * column.keep, channels, sums);
       AddTap(input, PIXEL(row.first, column.second), keep * column.move, channels, sums);
       AddTap(input, PIXEL(row.second, column.first), move * column.keep, channels, sums);
@@ -191,7 +216,9 @@ DEVICE void AddSamples(GLOBAL const float* input, Span down, Span across, int by
   }
 }
 
-KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input, GLOBAL const float* RESTRICT rois,
+KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input, GLOBAL const float* RESTRICT level1,
+                                              GLOBAL const float* RESTRICT level2, GLOBAL const float* RESTRICT level3,
+                                              GLOBAL const float* RESTRICT level4, GLOBAL const float* RESTRICT rois,
                                               GLOBAL const index_t* RESTRICT batch_indices, GLOBAL float* RESTRICT output, int n, int r) {
   const int item = (int)get_local_id(0), group = (int)get_group_id(0);
 #if ORDER == ORDER_BLOCKS_LAST
@@ -211,8 +238,19 @@ KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input
   const size_t image = known ? (size_t)image_number : 0;
 #endif
   for (int k = 0; k < 4; ++k) known = known && fabs(box[k] * (float)SPATIAL_SCALE) < 1e6f;
-  const Span down = SpanOf(known ? box[1] : 0.0f, known ? box[3] : 0.0f, OUTPUT_HEIGHT);
-  const Span across = SpanOf(known ? box[0] : 0.0f, known ? box[2] : 0.0f, OUTPUT_WIDTH);
+
+  Level map;
+  map.pixels = input, map.h = H, map.w = W, map.scale = TWO_OF(SPATIAL_SCALE);
+#if LEVELS > 1
+  const int level = known ? LevelOf(box) : 0;
+  if (level == 1) map.pixels = level1, map.h = H1, map.w = W1;
+  if (level == 2) map.pixels = level2, map.h = H2, map.w = W2;
+  if (level == 3) map.pixels = level3, map.h = H3, map.w = W3;
+  if (level == 4) map.pixels = level4, map.h = H4, map.w = W4;
+  map.scale = ProductOf(map.scale, 1.0f / (float)(1 << level));
+#endif
+  const Span down = SpanOf(known ? box[1] : 0.0f, known ? box[3] : 0.0f, OUTPUT_HEIGHT, map.scale);
+  const Span across = SpanOf(known ? box[0] : 0.0f, known ? box[2] : 0.0f, OUTPUT_WIDTH, map.scale);
   const float samples = (float)down.grid * (float)across.grid, share = known && samples > 0.0f ? 1.0f / samples : 0.0f;
 
 #if TAPS == TAPS_LOCAL
@@ -224,8 +262,8 @@ KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input
   LOCAL_ARRAY(int, lengths, OUTPUT_HEIGHT + OUTPUT_WIDTH);
   if (listed && share > 0.0f)
     for (int i = item; i < OUTPUT_HEIGHT + OUTPUT_WIDTH; i += GROUP)
-      lengths[i] = i < OUTPUT_HEIGHT ? MakeTaps(down, i, H, share, row_taps + i * SLOTS)
-                                     : MakeTaps(across, i - OUTPUT_HEIGHT, W, 1.0f, column_taps + (i - OUTPUT_HEIGHT) * SLOTS);
+      lengths[i] = i < OUTPUT_HEIGHT ? MakeTaps(down, i, map.h, share, row_taps + i * SLOTS)
+                                     : MakeTaps(across, i - OUTPUT_HEIGHT, map.w, 1.0f, column_taps + (i - OUTPUT_HEIGHT) * SLOTS);
 #else
   const bool listed = SAMPLING_RATIO > 0 || 2 * max(down.grid, across.grid) <= SLOTS;
   if (listed && share > 0.0f)
@@ -236,11 +274,11 @@ KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input
       Sample sample;
       LOCAL Tap* taps;
       if (is_row) {
-        sample = SampleAt(down, bin, number, H);
+        sample = SampleAt(down, bin, number, map.h);
         sample.keep *= share, sample.move *= share;
         taps = row_taps + 2 * of_axis;
       } else {
-        sample = SampleAt(across, bin, number, W);
+        sample = SampleAt(across, bin, number, map.w);
         taps = column_taps + 2 * of_axis;
       }
       taps[0].at = sample.first, taps[0].weight = sample.keep;
@@ -250,7 +288,7 @@ KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input
   barrier(CLK_LOCAL_MEM_FENCE);
 #endif
 
-  input += image * ((size_t)C * H * W);
+  map.pixels += image * ((size_t)C * map.h * map.w);
   output += (size_t)roi * ((size_t)C * BINS);
   for (int unit = item; unit < BINS * PIECES; unit += GROUP) {
 #if LAYOUT == LAYOUT_NHWC
@@ -268,7 +306,7 @@ KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input
       channels[k] = min(first[k], C - VECTOR);
 #else
       first[k] = block * BLOCK + piece * CHANNELS + k;
-      channels[k] = min(first[k], C - 1) * (H * W);
+      channels[k] = min(first[k], C - 1) * (map.h * map.w);
 #endif
       sums[k] = ZERO;
     }
@@ -287,12 +325,12 @@ KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input
           const Tap row = row_taps[by * SLOTS + y];
           for (int x = 0; x < columns; ++x) {
             const Tap column = column_taps[bx * SLOTS + x];
-            AddTap(input, PIXEL(row.at, column.at), row.weight * column.weight, channels, sums);
+            AddTap(map.pixels, PIXEL(row.at, column.at), row.weight * column.weight, channels, sums);
           }
         }
       } else
 #endif
-        AddSamples(input, down, across, by, bx, share, channels, sums);
+        AddSamples(map.pixels, map, down, across, by, bx, share, channels, sums);
     }
     UNROLL
     for (int k = 0; k < CHANNELS; ++k) {
