@@ -7,6 +7,7 @@
 //   SOURCE  bytes    a pixel's two neighbours in a frame row are six loads of a byte
 //           words    they are three aligned loads of four bytes, and shifts
 //           staged   the group first copies what its pixels need of each frame row to local memory, in words side by side
+// NV12 frames have no pixels of three bytes: luma and the half as large chroma are sampled each on its own, then made into colours.
 // Positions are quotients of whole numbers, as in resize: no double is needed, and a constant divisor costs no division.
 
 #if H < 16384 && W < 16384 && OH < 16384 && OW < 16384
@@ -21,7 +22,12 @@ typedef ulong whole_t;
 #define SPREAD (RW > 2 ? RW - 1 : 1)
 #define SPAN ((COLUMNS * W + SPREAD - 1) / SPREAD + 3)
 #define STAGE_WORDS ((3 * (SPAN < W ? SPAN : W) + 6) / 4 + 1)
-#define FRAME_WORDS ((int)((size_t)H * W * 3 / 4))
+#if FORMAT == FORMAT_NV12
+#define FRAME_BYTES ((size_t)H * W / 2 * 3)
+#else
+#define FRAME_BYTES ((size_t)H * W * 3)
+#endif
+#define FRAME_WORDS ((int)(FRAME_BYTES / 4))
 
 typedef struct {
   int first;     // pixel
@@ -86,10 +92,33 @@ DEVICE Pair StagedPair(LOCAL const uchar* row, int left, const Tap column) {
   return pair;
 }
 
+#if FORMAT == FORMAT_NV12
+// Byte `channel` of an image of `width` pixels of `channels` bytes, between them.
+DEVICE float ByteBetween(GLOBAL const uchar* image, int width, int channels, int channel, const Tap row, const Tap column) {
+  GLOBAL const uchar* top = image + row.first * width * channels + channel;
+  GLOBAL const uchar* bottom = image + row.second * width * channels + channel;
+  const int left = column.first * channels, right = column.second * channels;
+  return mix(mix((float)top[left], (float)top[right], column.weight), mix((float)bottom[left], (float)bottom[right], column.weight), row.weight);
+}
+
+// Blue, green and red where luma and chroma are to be sampled.
+DEVICE void ColourAt(GLOBAL const uchar* frame, const Tap row, const Tap column, const Tap chroma_row, const Tap chroma_column, float* colour) {
+  const float kr = MATRIX == MATRIX_BT601 ? 0.299f : 0.2126f, kb = MATRIX == MATRIX_BT601 ? 0.114f : 0.0722f, kg = 1.0f - kr - kb;
+  const float spread = FULL_RANGE ? 1.0f : 255.0f / 224.0f;
+  GLOBAL const uchar* chroma = frame + (size_t)H * W;
+  const float luma = (ByteBetween(frame, W, 1, 0, row, column) - (FULL_RANGE ? 0.0f : 16.0f)) * (FULL_RANGE ? 1.0f : 255.0f / 219.0f);
+  const float blue = (ByteBetween(chroma, W / 2, 2, 0, chroma_row, chroma_column) - 128.0f) * spread;
+  const float red = (ByteBetween(chroma, W / 2, 2, 1, chroma_row, chroma_column) - 128.0f) * spread;
+  colour[0] = clamp(luma + 2.0f * (1.0f - kb) * blue, 0.0f, 255.0f);
+  colour[1] = clamp(luma - 2.0f * kb * (1.0f - kb) / kg * blue - 2.0f * kr * (1.0f - kr) / kg * red, 0.0f, 255.0f);
+  colour[2] = clamp(luma + 2.0f * (1.0f - kr) * red, 0.0f, 255.0f);
+}
+#endif
+
 KERNEL GROUP_SIZE(WX, WY, 1) void preprocess(GLOBAL const uchar* RESTRICT input, GLOBAL float* RESTRICT output, int n) {
   const int item_x = (int)get_local_id(0), item_y = (int)get_local_id(1), item = item_y * WX + item_x;
   const int group_x = (int)get_group_id(0) * COLUMNS, group_y = (int)get_group_id(1) * ROWS;
-  GLOBAL const uchar* frame = input + get_global_id(2) * ((size_t)H * W * 3);
+  GLOBAL const uchar* frame = input + get_global_id(2) * FRAME_BYTES;
   GLOBAL float* planes = output + get_global_id(2) * ((size_t)OH * OW * 3);
 
 #if TAPS == TAPS_LOCAL
@@ -137,8 +166,13 @@ KERNEL GROUP_SIZE(WX, WY, 1) void preprocess(GLOBAL const uchar* RESTRICT input,
     UNROLL
     for (int i = 0; i < PX; ++i) {
       const Tap column = COLUMN_TAP(WITHIN(i));
+      const bool inside = row.inside && column.inside;
+#if FORMAT == FORMAT_NV12
+      float colour[3] = {0.0f, 0.0f, 0.0f};
+      if (inside) ColourAt(frame, row, column, TapAt(y - TOP, H / 2, RH), TapAt(group_x + WITHIN(i) - LEFT, W / 2, RW), colour);
+#else
       Pair top, bottom;
-      if (row.inside && column.inside) {
+      if (inside) {
 #if SOURCE == SOURCE_STAGED
         LOCAL const uchar* staged = (LOCAL const uchar*)(stage + in_group * 2 * STAGE_WORDS);
         top = StagedPair(staged + ((row.first * W + stage_left) * 3 & 3), stage_left, column);
@@ -151,13 +185,18 @@ KERNEL GROUP_SIZE(WX, WY, 1) void preprocess(GLOBAL const uchar* RESTRICT input,
         bottom = BytePair(frame + (size_t)row.second * (W * 3), column);
 #endif
       }
+#endif
       UNROLL
       for (int p = 0; p < 3; ++p) {
         const int k = SWAP ? 2 - p : p;
         float value = PAD_VALUE;
-        if (row.inside && column.inside) {
+        if (inside) {
+#if FORMAT == FORMAT_NV12
+          value = colour[k];
+#else
           const float above = mix(top.left[k], top.right[k], column.weight), below = mix(bottom.left[k], bottom.right[k], column.weight);
           value = mix(above, below, row.weight);
+#endif
         }
         values[p][i] = mad(value, scale[p], offset[p]);
       }
