@@ -43,8 +43,7 @@ std::string MarkdownTable(const LibraryPlan& plan) {
 
 Result<LibraryFiles> GenerateLibrary(const TemplateLibrary& library, const LibraryPlan& plan) {
   if (plan.target.backend != "cpu")
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("generate kernel library: backend '{}' is not supported yet; only cpu is", plan.target.backend)};
+    return Error{ErrorCode::kInternal, fmt::format("generate kernel library: backend '{}' has one of its own", plan.target.backend)};
   std::vector<std::string> names;  // in order of first appearance
   for (const PlannedKernel& kernel : plan.kernels)
     if (std::find(names.begin(), names.end(), kernel.workload.operator_name) == names.end()) names.push_back(kernel.workload.operator_name);

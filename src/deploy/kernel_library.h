@@ -22,6 +22,7 @@ namespace lathe {
 // Path within the library -> content.
 using LibraryFiles = std::map<std::string, std::string>;
 
+// For cpu targets; GPUs have gpu_library.h.
 Result<LibraryFiles> GenerateLibrary(const TemplateLibrary& library, const LibraryPlan& plan);
 
 // Replaces what an earlier call wrote into `out`; refuses a directory that holds anything else.

@@ -28,7 +28,7 @@ struct Winner {
 enum class Match {
   kExact,     // this very workload was tuned
   kNearest,   // the config of the nearest tuned workload, built for this one
-  kFallback,  // the reference with run-time attributes: right, portable, slow
+  kFallback,  // the reference with run-time attributes: right, portable, slow; on a GPU the first valid config of a template
 };
 const char* ToString(Match match);  // "exact", "nearest", "fallback"
 
@@ -37,7 +37,7 @@ struct PlannedKernel {
   int64_t count = 1;  // how often the model runs it
   Match match = Match::kFallback;
   std::string reason;                  // a sentence, for the report and the running program
-  std::optional<Candidate> candidate;  // none for a fallback
+  std::optional<Candidate> candidate;  // none for a fallback, but on a GPU
   std::optional<Winner> origin;        // the measurement it rests on
 };
 

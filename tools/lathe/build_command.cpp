@@ -3,10 +3,15 @@
 
 #include <cstdio>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 
-#include "deploy/kernel_library.h"
+#include "codegen/candidate_source.h"
+#include "core/file.h"
+#include "deploy/gpu_library.h"
 #include "deploy/model_tasks.h"
+#include "measure/cuda_backend.h"
+#include "measure/cuda_target.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/table.h"
 #include "tools/lathe/winners.h"
@@ -20,6 +25,33 @@ struct BuildFlags {
   bool strict = false;
 };
 
+// For a CUDA architecture that no log knows, one can still build: its kernels are then the templates' first configs.
+Result<Target> TargetOf(TuningLog* log, const std::string& name) {
+  Result<Target> known = log != nullptr ? ChooseTarget(*log, name) : Result<Target>(Error{ErrorCode::kNotFound, "there is no log"});
+  constexpr std::string_view kArchitecture = "cuda/sm_";
+  if (known || name.compare(0, kArchitecture.size(), kArchitecture) != 0) return known;
+  return CudaTargetWithoutDevice(name.substr(5));
+}
+
+// What a device of the target loads; `shop` is made when the first CUDA candidate asks.
+Result<std::string> ProgramFor(const TemplateLibrary& library, const Target& target, std::unique_ptr<Workshop>& shop,
+                               const Candidate& candidate) {
+  if (target.backend != "cuda") return CandidateSource(library, candidate, target);
+  if (!shop) {
+    WorkshopOptions options;
+    options.build_only = true;
+    Result<std::unique_ptr<Workshop>> made = Workshop::Create(&library, options, MakeCudaBuildBackend(target.architecture));
+    if (!made) return made.error();
+    shop = std::move(*made);
+  }
+  Result<CandidateText> text = RenderCandidate(library, candidate, target);
+  if (!text) return text.error();
+  const BuildOutcome built = shop->backend().Build(*text, nullptr);
+  if (built.status != MeasureStatus::kOk)
+    return Error{ErrorCode::kInvalidInput, fmt::format("build {} for {}: {}", candidate.Key(), target.architecture, built.message)};
+  return ReadFile(built.artifact.path);
+}
+
 int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
@@ -28,12 +60,12 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   Result<ModelTasks> tasks = ReadTasks(flags.model, *library, *overrides);
   if (!tasks) return Fail(tasks.error());
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log, {.mode = TuningLogOptions::Mode::kReadOnly});
-  if (!log) return Fail(log.error());
-  Result<Target> target = ChooseTarget(**log, flags.target);
-  if (!target) return Fail(target.error());
+  Result<Target> target = TargetOf(log ? log->get() : nullptr, flags.target);
+  if (!target) return Fail(log ? target.error() : log.error());
   Result<Objective> objective = Objective::Parse(flags.objective);
   if (!objective) return Fail(objective.error());
-  Result<std::vector<Winner>> winners = WinnersOf(*library, **log, *target, *objective);
+  Result<std::vector<Winner>> winners =
+      log ? WinnersOf(*library, **log, *target, *objective) : Result<std::vector<Winner>>(std::vector<Winner>());
   if (!winners) return Fail(winners.error());
   std::vector<WantedWorkload> wanted;
   for (const Task& task : tasks->tasks) wanted.push_back({task.workload, task.count});
@@ -66,7 +98,11 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
         {ErrorCode::kNotFound, fmt::format("build kernel library from '{}': {} of {} workloads are not tuned exactly on {} (--strict); "
                                            "tune them or build without --strict",
                                            flags.log, inexact, plan->kernels.size(), target->Key())});
-  Result<LibraryFiles> files = GenerateLibrary(*library, *plan);
+  std::unique_ptr<Workshop> shop;
+  Result<LibraryFiles> files =
+      target->backend == "cpu"
+          ? GenerateLibrary(*library, *plan)
+          : GenerateGpuLibrary(*library, *plan, [&](const Candidate& candidate) { return ProgramFor(*library, *target, shop, candidate); });
   if (!files) return Fail(files.error());
   if (Status written = WriteLibrary(*files, flags.out); !written) return Fail(written.error());
   std::fflush(stdout);
@@ -84,7 +120,9 @@ void RegisterBuild(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("model", flags->model, "ONNX file, or a JSON file of workloads")->required();
   command->add_option("--log", flags->log, "Tuning log")->capture_default_str();
   command->add_option("--out", flags->out, "Directory of the library; an earlier library there is replaced")->required();
-  command->add_option("--target", flags->target, "Whose winners: a target's key or a beginning of it; needed when the log has several");
+  command->add_option(
+      "--target", flags->target,
+      "Whose winners: a target's key or a beginning of it; needed when the log has several. cuda/sm_87 needs no GPU and no log");
   command->add_option("--objective", flags->objective, "What makes a winner: time, energy, edp, time@WATTS, as tuned for")
       ->capture_default_str();
   command->add_option("--shape", flags->shapes, "As for `lathe tasks`");

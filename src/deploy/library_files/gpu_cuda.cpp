@@ -53,6 +53,8 @@ struct lathe_gpu_kernel {
   void* module = nullptr;
   std::vector<Step> prepare, run;
   std::vector<unsigned long long> packed;
+  std::vector<unsigned long long> memory;  // of a run's tensors, and
+  std::vector<void*> arguments;            // a launch's, here so that running allocates nothing
 };
 
 namespace {
@@ -69,9 +71,10 @@ lathe_gpu_status FindKernels(lathe_gpu_kernel& handle, const LatheLaunch* launch
   return LATHE_GPU_OK;
 }
 
-lathe_gpu_status Enqueue(const Step& step, void* stream, std::vector<unsigned long long> memory, const int* numbers, int count,
-                         unsigned long long workspace) {
-  std::vector<void*> arguments;
+lathe_gpu_status Enqueue(lathe_gpu_kernel& handle, const Step& step, void* stream, std::vector<unsigned long long>& memory, const int* numbers,
+                         int count, unsigned long long workspace) {
+  std::vector<void*>& arguments = handle.arguments;
+  arguments.clear();
   for (unsigned long long& each : memory) arguments.push_back(&each);
   for (int i = 0; i < count; ++i) arguments.push_back(const_cast<int*>(&numbers[i]));
   if (workspace != 0) arguments.push_back(&workspace);
@@ -99,7 +102,7 @@ lathe_gpu_status Pack(lathe_gpu_kernel& handle, void* stream, const unsigned lon
     memory.push_back(handle.packed[i]);
   }
   for (const Step& step : handle.prepare)
-    if (const lathe_gpu_status bad = Enqueue(step, stream, memory, nullptr, 0, 0); bad != LATHE_GPU_OK) return bad;
+    if (const lathe_gpu_status bad = Enqueue(handle, step, stream, memory, nullptr, 0, 0); bad != LATHE_GPU_OK) return bad;
   return LATHE_GPU_OK;
 }
 
@@ -113,6 +116,8 @@ extern "C" lathe_gpu_status lathe_gpu_create(size_t index, lathe_gpu_device, lat
   auto* made = new lathe_gpu_kernel;
   made->index = index;
   made->packed.resize(lathe_gpu_infos[index].tensor_count);
+  made->memory.resize(lathe_gpu_infos[index].tensor_count);
+  made->arguments.reserve(128);
   const LatheKernelData& data = lathe_gpu_data[index];
   lathe_gpu_status status = LATHE_GPU_OK;
   if (const int error = Cuda().ModuleLoadData(&made->module, data.program); error != 0)
@@ -135,12 +140,12 @@ extern "C" lathe_gpu_status lathe_gpu_run(lathe_gpu_kernel* kernel, lathe_gpu_qu
   const lathe_gpu_kernel_info& info = lathe_gpu_infos[kernel->index];
   if (info.workspace_bytes > 0 && workspace == 0)
     return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_run: %s needs a workspace of %zu bytes", info.workload, info.workspace_bytes);
-  std::vector<unsigned long long> memory(kernel->packed);
+  std::vector<unsigned long long>& memory = kernel->memory;
   for (size_t i = 0; i < info.tensor_count; ++i)
-    if (memory[i] == 0 && info.tensors[i].bytes > 0) memory[i] = tensors[i];
+    memory[i] = kernel->packed[i] != 0 ? kernel->packed[i] : info.tensors[i].bytes > 0 ? tensors[i] : 0;
   for (const Step& step : kernel->run)
     if (const lathe_gpu_status bad =
-            Enqueue(step, queue, memory, data.dynamic, data.dynamic_count, info.workspace_bytes > 0 ? workspace : 0);
+            Enqueue(*kernel, step, queue, memory, data.dynamic, data.dynamic_count, info.workspace_bytes > 0 ? workspace : 0);
         bad != LATHE_GPU_OK)
       return bad;
   return LATHE_GPU_OK;

@@ -88,6 +88,7 @@ struct lathe_gpu_kernel {
   cl_program program = nullptr;
   std::vector<Step> prepare, run;
   std::vector<cl_mem> packed;
+  std::vector<cl_mem> memory;  // of a run's tensors; here, so that running allocates nothing
 };
 
 namespace {
@@ -146,6 +147,7 @@ extern "C" lathe_gpu_status lathe_gpu_create(size_t index, lathe_gpu_device devi
   auto* made = new lathe_gpu_kernel;
   made->index = index;
   made->packed.resize(lathe_gpu_infos[index].tensor_count);
+  made->memory.resize(lathe_gpu_infos[index].tensor_count);
   const LatheKernelData& data = lathe_gpu_data[index];
   lathe_gpu_status status = Program(data, device, cache, &made->program);
   if (status == LATHE_GPU_OK) status = FindKernels(*made, data.prepare, data.prepare_count, made->prepare);
@@ -165,9 +167,9 @@ extern "C" lathe_gpu_status lathe_gpu_run(lathe_gpu_kernel* kernel, lathe_gpu_qu
   const lathe_gpu_kernel_info& info = lathe_gpu_infos[kernel->index];
   if (info.workspace_bytes > 0 && workspace == nullptr)
     return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_run: %s needs a workspace of %zu bytes", info.workload, info.workspace_bytes);
-  std::vector<cl_mem> memory(kernel->packed);
+  std::vector<cl_mem>& memory = kernel->memory;
   for (size_t i = 0; i < info.tensor_count; ++i)
-    if (memory[i] == nullptr && info.tensors[i].bytes > 0) memory[i] = tensors[i];
+    memory[i] = kernel->packed[i] != nullptr ? kernel->packed[i] : info.tensors[i].bytes > 0 ? tensors[i] : nullptr;
   for (const Step& step : kernel->run)
     if (const lathe_gpu_status bad =
             Enqueue(step, queue, memory, data.dynamic, data.dynamic_count, info.workspace_bytes > 0 ? &workspace : nullptr);

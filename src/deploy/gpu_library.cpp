@@ -1,0 +1,207 @@
+#include "deploy/gpu_library.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "codegen/c_literal.h"
+#include "codegen/candidate_source.h"
+#include "core/hash.h"
+#include "deploy/library_files.h"
+
+namespace lathe {
+namespace {
+
+constexpr const char* kOpenClApi =
+    "#ifndef CL_TARGET_OPENCL_VERSION\n#define CL_TARGET_OPENCL_VERSION 120\n#endif\n#include <CL/cl.h>\n\n"
+    "typedef cl_mem lathe_gpu_memory;\ntypedef cl_command_queue lathe_gpu_queue;\n"
+    "typedef struct lathe_gpu_device {\n  cl_context context;\n  cl_device_id device;\n} lathe_gpu_device;\n";
+constexpr const char* kCudaApi =
+    "typedef unsigned long long lathe_gpu_memory; /* a CUdeviceptr */\ntypedef void* lathe_gpu_queue; /* a CUstream */\n"
+    "typedef struct lathe_gpu_device {\n  int unused; /* the current context is used */\n} lathe_gpu_device;\n";
+
+std::string Bytes(const std::string& content) {
+  std::string text;
+  for (size_t i = 0; i < content.size(); ++i)
+    text += fmt::format("{}{}", static_cast<int>(static_cast<unsigned char>(content[i])), i % 32 == 31 ? ",\n" : ",");
+  return text;
+}
+
+// One kernel's share of the generated table.
+class TableEntry {
+ public:
+  TableEntry(const TemplateLibrary& library, const Target& target, const PlannedKernel& kernel, size_t index)
+      : library_(library), target_(target), kernel_(kernel), candidate_(*kernel.candidate), index_(index) {}
+
+  Status Write(const ProgramOf& program_of, std::string& tables, std::string& data, std::string& infos) {
+    Result<CandidateParts> parts = FindParts(library_, candidate_);
+    if (!parts) return parts.error();
+    Result<std::string> program = program_of(candidate_);
+    if (!program) return program.error();
+    Result<std::vector<TensorShape>> packed = parts->tmpl->PackedTensors(*parts->op, candidate_, target_);
+    if (!packed) return packed.error();
+    Result<std::vector<TensorShape>> tensors = parts->tmpl->Tensors(*parts->op, candidate_.workload);
+    if (!tensors) return tensors.error();
+    Result<size_t> workspace = parts->tmpl->WorkspaceBytes(*parts->op, candidate_, target_);
+    if (!workspace) return workspace.error();
+    Result<std::vector<Launch>> prepare = parts->tmpl->PrepareLaunches(*parts->op, candidate_, target_);
+    if (!prepare) return prepare.error();
+    Result<std::vector<Launch>> run = parts->tmpl->Launches(*parts->op, candidate_, target_);
+    if (!run) return run.error();
+
+    // A terminating zero, should the driver want text.
+    tables += fmt::format("alignas(64) const unsigned char program_{}[] = {{{}0}};\n", index_, Bytes(*program));
+    std::string rows, packed_bytes;
+    for (size_t i = 0; i < tensors->size(); ++i) {
+      const TensorShape& tensor = (*tensors)[i];
+      const bool is_packed = parts->tmpl->packs() && tensor.present && parts->tmpl->manifest()["packed"].contains(tensor.name);
+      packed_bytes += fmt::format("{}, ", is_packed ? (*packed)[i].bytes() : 0);
+      rows += fmt::format("{{{}, '{}', {}, {}}}, ", CLiteral(tensor.name),
+                          tensor.role == TensorRole::kIn         ? 'i'
+                          : tensor.role == TensorRole::kConstant ? 'c'
+                                                                 : 'o',
+                          CLiteral(ToString(tensor.dtype)), tensor.present ? tensor.bytes() : 0);
+    }
+    tables +=
+        fmt::format("const lathe_gpu_tensor tensors_{0}[] = {{{1}}};\nconst size_t packed_{0}[] = {{{2}}};\n", index_, rows, packed_bytes);
+    std::vector<int64_t> dynamic;
+    for (const Attribute& attribute : parts->op->attributes())
+      if (attribute.dynamic) dynamic.push_back(std::get<int64_t>(*Find(candidate_.workload.attributes, attribute.name)));
+    tables +=
+        fmt::format("const int dynamic_{}[] = {{{}0}};\n", index_, dynamic.empty() ? "" : fmt::format("{}, ", fmt::join(dynamic, ", ")));
+    const std::string prepares = WriteLaunches("prepare", *prepare, tables), runs = WriteLaunches("run", *run, tables);
+
+    std::vector<std::string> flags = target_.backend == "opencl" ? std::vector<std::string>{"-cl-std=CL1.2"} : std::vector<std::string>();
+    for (std::string& flag : parts->tmpl->Flags(target_.backend)) flags.push_back(std::move(flag));
+    data += fmt::format("    {{program_{0}, sizeof program_{0} - 1, {1}, {2}, packed_{0}, {3}, dynamic_{0}, {4}, {5}, {6}, {7}}},\n",
+                        index_, CLiteral(ShortHash(*program + fmt::format("{}", fmt::join(flags, " ")))),
+                        CLiteral(fmt::format("{}", fmt::join(flags, " "))), dynamic.size(), prepare->size(), run->size(), prepares, runs);
+    infos += fmt::format("    {{{}, {}, {}, {}, {}, {},\n     {}, {}, {}, {}, tensors_{}}},\n", CLiteral(parts->op->name()),
+                         CLiteral(candidate_.workload.Key()), CLiteral(ToString(kernel_.match)), CLiteral(kernel_.reason),
+                         CLiteral(candidate_.template_name), CLiteral(ToString(candidate_.config)),
+                         kernel_.origin ? kernel_.origin->seconds : 0.0, kernel_.origin ? kernel_.origin->untuned_seconds : 0.0, *workspace,
+                         tensors->size(), index_);
+    return {};
+  }
+
+ private:
+  // The name of the array, or a null for an empty one.
+  std::string WriteLaunches(const char* list, const std::vector<Launch>& launches, std::string& tables) const {
+    if (launches.empty()) return "nullptr";
+    std::string rows;
+    for (size_t i = 0; i < launches.size(); ++i) {
+      const Launch& launch = launches[i];
+      const std::string name = fmt::format("{}_arguments_{}_{}", list, index_, i);
+      if (!launch.arguments.empty()) tables += fmt::format("const int {}[] = {{{}}};\n", name, fmt::join(launch.arguments, ", "));
+      rows += fmt::format("  {{{}, {}, {{{}}}, {{{}}}, {}, {}, {}}},\n", CLiteral(launch.kernel), launch.global.size(),
+                          fmt::join(launch.global, ", "), fmt::join(launch.local, ", "), launch.dynamic_local_bytes,
+                          launch.arguments.size(), launch.arguments.empty() ? "nullptr" : name);
+    }
+    tables += fmt::format("const LatheLaunch {}_{}[] = {{\n{}}};\n", list, index_, rows);
+    return fmt::format("{}_{}", list, index_);
+  }
+
+  const TemplateLibrary& library_;
+  const Target& target_;
+  const PlannedKernel& kernel_;
+  const Candidate& candidate_;
+  size_t index_;
+};
+
+// The reference of each kernel's workload, compiled into the test.
+Status AddTest(const TemplateLibrary& library, const Target& target, const std::vector<PlannedKernel>& kernels, LibraryFiles& files,
+               std::string& cmake) {
+  std::string externs, tables, cases, sources;
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    const Candidate& candidate = *kernels[i].candidate;
+    Result<CandidateParts> parts = FindParts(library, candidate);
+    if (!parts) return parts.error();
+    const std::string prefix = fmt::format("reference_{}_", i), name = fmt::format("test/reference_{}.cpp", i);
+    Result<std::string> reference = ReferenceSource(library, candidate.workload, {prefix});
+    if (!reference) return reference.error();
+    files[name] = *reference;
+    sources += ' ' + name;
+    externs += fmt::format("extern \"C\" int {}lathe_run(const lathe_call* call);\n", prefix);
+    if (parts->op->makes_inputs())
+      externs += fmt::format("extern \"C\" void {}lathe_make_inputs(const lathe_call* call, uint64_t seed);\n", prefix);
+    Result<std::vector<TensorShape>> tensors = parts->tmpl->Tensors(*parts->op, candidate.workload);
+    if (!tensors) return tensors.error();
+    tables += fmt::format("static const TestTensor tensors_{}[] = {{", i);
+    for (const TensorShape& tensor : *tensors)
+      tables += fmt::format("{{{}, {}, {:d}, {:d}, {}, {}}}, ", tensor.filling.low, tensor.filling.high, tensor.filling.integers,
+                            tensor.tolerance.exact, tensor.tolerance.relative, tensor.tolerance.absolute);
+    tables += fmt::format("}};\nstatic const int64_t dynamic_{}[] = {{", i);
+    for (const Attribute& attribute : parts->op->attributes())
+      if (attribute.dynamic) tables += fmt::format("{}, ", std::get<int64_t>(*Find(candidate.workload.attributes, attribute.name)));
+    tables += "0};\n";
+    cases += fmt::format("    {{{}lathe_run, {}, dynamic_{}, tensors_{}}},\n", prefix,
+                         parts->op->makes_inputs() ? prefix + "lathe_make_inputs" : "nullptr", i, i);
+  }
+  files["test/gpu_test.cpp"] = FilledLibraryFile("gpu_test.cpp", {{"@EXTERNS@", externs}, {"@TABLES@", tables}, {"@CASES@", cases}});
+  files["test/lathe_abi.h"] = library.Prelude("abi.h");
+  cmake = fmt::format(
+      "  set(CMAKE_CXX_STANDARD 20)\n  add_executable(gpu_test test/gpu_test.cpp{})\n"
+      "  target_link_libraries(gpu_test lathe_gpu_kernels)\n  add_test(NAME kernels_agree_with_their_reference COMMAND gpu_test)\n"
+      "  set_tests_properties(kernels_agree_with_their_reference PROPERTIES SKIP_RETURN_CODE 77)\n",
+      sources);
+  (void)target;
+  return {};
+}
+
+}  // namespace
+
+Result<std::optional<Candidate>> FirstCandidate(const TemplateLibrary& library, const Workload& workload, const Target& target) {
+  Result<const Operator*> op = library.FindOperator(workload.operator_name);
+  if (!op) return op.error();
+  for (const KernelTemplate* tmpl : library.TemplatesOf((*op)->name())) {
+    Result<bool> applies = tmpl->Applies(**op, workload, target);
+    if (!applies) return applies.error();
+    if (!*applies) continue;
+    Result<Space> space = tmpl->SpaceFor(**op, workload, target);
+    if (!space) return space.error();
+    if (const std::optional<Point> point = space->First())
+      return std::optional<Candidate>(Candidate{workload, tmpl->name(), tmpl->hash(), space->ConfigAt(*point)});
+  }
+  return std::optional<Candidate>();
+}
+
+Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, LibraryPlan plan, const ProgramOf& program_of) {
+  std::vector<PlannedKernel> kernels;
+  for (PlannedKernel& kernel : plan.kernels) {
+    if (!kernel.candidate) {
+      Result<std::optional<Candidate>> first = FirstCandidate(library, kernel.workload, plan.target);
+      if (!first) return first.error();
+      kernel.candidate = *first;
+      kernel.reason +=
+          *first ? "; the first valid config of '" + (*first)->template_name + "' stands in" : "; no GPU template computes it: left out";
+    }
+    if (kernel.candidate) kernels.push_back(kernel);
+  }
+  LibraryFiles files;
+  std::string tables, data, infos, test;
+  for (size_t i = 0; i < kernels.size(); ++i)
+    if (Status written = TableEntry(library, plan.target, kernels[i], i).Write(program_of, tables, data, infos); !written)
+      return written.error().In(fmt::format("generate kernel library, '{}'", kernels[i].workload.Key()));
+  const bool opencl = plan.target.backend == "opencl";
+  files["include/lathe_gpu_kernels.h"] =
+      FilledLibraryFile("gpu_kernels.h", {{"@TARGET@", plan.target.Key()}, {"@API@", opencl ? kOpenClApi : kCudaApi}});
+  files["src/gpu_data.h"] = FilledLibraryFile("gpu_data.h", {});
+  files["src/gpu_library.cpp"] = FilledLibraryFile("gpu_library.cpp", {});
+  files[opencl ? "src/gpu_opencl.cpp" : "src/gpu_cuda.cpp"] = FilledLibraryFile(opencl ? "gpu_opencl.cpp" : "gpu_cuda.cpp", {});
+  files["src/gpu_table.cpp"] = fmt::format(
+      "// Generated by Lathe.\n#include \"gpu_data.h\"\n\nnamespace {{\n{}}}  // namespace\n\nconst LatheKernelData lathe_gpu_data[] = "
+      "{{\n{}"
+      "    {{}}}};\nconst lathe_gpu_kernel_info lathe_gpu_infos[] = {{\n{}    {{}}}};\nconst size_t lathe_gpu_count = {};\n",
+      tables, data, infos, kernels.size());
+  if (opencl)
+    if (Status added = AddTest(library, plan.target, kernels, files, test); !added) return added.error();
+  files["CMakeLists.txt"] =
+      FilledLibraryFile("gpu_CMakeLists.txt.in",
+                        {{"@BACKEND@", plan.target.backend},
+                         {"@LINK@", opencl ? "find_package(OpenCL REQUIRED)\ntarget_link_libraries(lathe_gpu_kernels PUBLIC OpenCL::OpenCL)"
+                                           : "target_link_libraries(lathe_gpu_kernels PUBLIC ${CMAKE_DL_LIBS})"},
+                         {"@TEST@", test}});
+  files["report.json"] = ToJson(plan).dump(2, ' ', false, nlohmann::detail::error_handler_t::replace) + "\n";
+  return files;
+}
+
+}  // namespace lathe
