@@ -114,6 +114,11 @@ int cuMemAlloc_v2(unsigned long long* address, size_t bytes) {
   *address = reinterpret_cast<unsigned long long>(std::aligned_alloc(512, (bytes + 511) / 512 * 512));
   return Note("cuMemAlloc_v2");
 }
+int cuMemFree_v2(unsigned long long address) {
+  std::free(reinterpret_cast<void*>(address));
+  return Note("cuMemFree_v2");
+}
+int cuModuleUnload(void*) { return Note("cuModuleUnload"); }
 int cuMemsetD8Async(unsigned long long address, unsigned char value, size_t bytes, void*) {
   std::memset(reinterpret_cast<void*>(address), value, bytes);
   return Note("cuMemsetD8Async");

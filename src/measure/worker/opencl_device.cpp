@@ -128,8 +128,12 @@ class OpenClGpu : public GpuDevice {
         cl_.GetEventProfilingInfo(first_, CL_PROFILING_COMMAND_START, sizeof begin, &begin, nullptr) != CL_SUCCESS ||
         cl_.GetEventProfilingInfo(last_, CL_PROFILING_COMMAND_END, sizeof end, &end, nullptr) != CL_SUCCESS)
       return 0;
+    if (first_end_ == 0) first_end_ = end;
+    last_end_ = end;
     return begin > 0 && end > begin ? 1e-9 * static_cast<double>(end - begin) : 0;
   }
+
+  double SecondsSinceFirstRun() override { return 1e-9 * (static_cast<double>(last_end_) - static_cast<double>(first_end_)); }
 
  private:
   void Release() {
@@ -143,6 +147,7 @@ class OpenClGpu : public GpuDevice {
   cl_context context_ = nullptr;
   cl_command_queue queue_ = nullptr;
   cl_program program_ = nullptr;
+  cl_ulong first_end_ = 0, last_end_ = 0;  // of the first and of the last run
   bool out_of_resources_ = false;
   bool watches_itself_ = false;                // a simulator that sees each access: guards would hide from it what leaves a tensor
   cl_event first_ = nullptr, last_ = nullptr;  // of the last run

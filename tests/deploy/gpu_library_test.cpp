@@ -1,0 +1,177 @@
+// Kernel libraries for GPU targets: generated, built with a plain CMake, and run; OpenCL where there is a device, CUDA on a driver of our
+// own making.
+#include "deploy/gpu_library.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <regex>
+
+#include "codegen/candidate_source.h"
+#include "core/file.h"
+
+namespace lathe {
+namespace {
+
+// With a template that packs, has a workspace and passes, and ones of the product.
+const TemplateLibrary& Packing() {
+  static const Result<TemplateLibrary> library = TemplateLibrary::Load(LATHE_SOURCE_DIR "/tests/measure/templates");
+  return library.value();
+}
+const TemplateLibrary& Product() {
+  static const Result<TemplateLibrary> library = TemplateLibrary::Load(LATHE_SOURCE_DIR "/templates");
+  return library.value();
+}
+
+Target Gpu(const std::string& backend) {
+  return {backend,
+          "test",
+          "test",
+          {{"max_work_group", 64},
+           {"max_work_group_z", 64},
+           {"max_groups_yz", 65535},
+           {"local_bytes", 16384},
+           {"local_bytes_asked", 16384},
+           {"registers_per_group", 32768},
+           {"registers_per_item", 255},
+           {"compute_units", 2},
+           {"subgroup", 1},
+           {"vector_bytes", 16},
+           {"fp16", 0},
+           {"dp4a", 0},
+           {"tensor_cores", 0},
+           {"async_copy", 0},
+           {"compute_capability", 53}},
+          {}};
+}
+
+PlannedKernel Unplanned(const TemplateLibrary& library, const std::string& text) {
+  Result<Workload> workload = ParseWorkload(text);
+  PlannedKernel kernel;
+  kernel.workload = *(*library.FindOperator(workload->operator_name))->Normalise(*workload);
+  kernel.reason = "not tuned";
+  return kernel;
+}
+
+LibraryPlan PackingPlan(const std::string& backend) {
+  LibraryPlan plan{Gpu(backend), {Unplanned(Packing(), "fault:n=1000")}};
+  const KernelTemplate& tmpl = **Packing().FindTemplate("fault/packed_gpu");
+  plan.kernels[0].candidate = Candidate{plan.kernels[0].workload,
+                                        tmpl.name(),
+                                        tmpl.hash(),
+                                        {{"BEHAVIOUR", std::string("ok")}, {"PASSES", int64_t{3}}, {"GROUP", int64_t{16}}}};
+  return plan;
+}
+
+ProgramOf SourceOf(const TemplateLibrary& library, const Target& target) {
+  return [&library, target](const Candidate& candidate) { return CandidateSource(library, candidate, target); };
+}
+
+// The exit status; what was printed goes to `output`.
+int Shell(const std::string& command, const std::filesystem::path& output) {
+  const int status = std::system((command + " > '" + output.string() + "' 2>&1").c_str());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(GpuLibrary, ComesOutTheSameBytesTwice) {
+  for (const char* backend : {"opencl", "cuda"}) {
+    const LibraryPlan plan = PackingPlan(backend);
+    const auto once = GenerateGpuLibrary(Packing(), plan, SourceOf(Packing(), plan.target));
+    const auto again = GenerateGpuLibrary(Packing(), plan, SourceOf(Packing(), plan.target));
+    ASSERT_TRUE(once) << once.error().message;
+    EXPECT_EQ(*once, *again);
+    const std::regex placeholder("@[A-Z_]+@");
+    for (const auto& [name, text] : *once) EXPECT_FALSE(std::regex_search(text, placeholder)) << name;
+  }
+}
+
+TEST(GpuLibrary, TakesTheFirstConfigWhereNothingWasTunedAndSaysSo) {
+  const LibraryPlan plan{Gpu("opencl"), {Unplanned(Product(), "resize:c=3,h=17,w=23,oh=9,ow=31")}};
+  const auto files = GenerateGpuLibrary(Product(), plan, SourceOf(Product(), plan.target));
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("the first valid config of"));
+  EXPECT_THAT(files->at("src/gpu_table.cpp"), testing::HasSubstr("const size_t lathe_gpu_count = 1;"));
+}
+
+TEST(GpuLibrary, BuildsWithoutLatheAndAgreesWithItsReferenceOnOpenCl) {
+  Result<TempDir> dir = TempDir::Create("gpu-library");
+  ASSERT_TRUE(dir);
+  for (const bool packing : {true, false}) {
+    const TemplateLibrary& library = packing ? Packing() : Product();
+    const LibraryPlan plan = packing ? PackingPlan("opencl")
+                                     : LibraryPlan{Gpu("opencl"),
+                                                   {Unplanned(Product(), "resize:c=3,h=17,w=23,oh=9,ow=31"),
+                                                    Unplanned(Product(), "resize:c=4,h=16,w=20,oh=8,ow=10,dtype=f32")}};
+    const auto files = GenerateGpuLibrary(library, plan, SourceOf(library, plan.target));
+    ASSERT_TRUE(files) << files.error().message;
+    const std::filesystem::path out = dir->path() / (packing ? "packing" : "product"), log = dir->path() / "log";
+    ASSERT_TRUE(WriteLibrary(*files, out));
+    ASSERT_EQ(Shell(fmt::format("cmake -S {0} -B {0}/build && cmake --build {0}/build -j2", out.string()), log), 0) << *ReadFile(log);
+    // Twice: the second time the programs come from the cache.
+    for (int run = 0; run < 2; ++run) {
+      const int status = Shell(fmt::format("cd {} && build/gpu_test", out.string()), log);
+      if (status == 77) GTEST_SKIP() << *ReadFile(log);
+      EXPECT_EQ(status, 0) << *ReadFile(log);
+    }
+    bool cached = false;
+    for (const auto& entry : std::filesystem::directory_iterator(out)) cached |= entry.path().extension() == ".bin";
+    EXPECT_TRUE(cached);
+  }
+}
+
+constexpr const char* kCudaProgram = R"(
+#include <cstdio>
+#include <vector>
+#include "lathe_gpu_kernels.h"
+int main() {
+  const int index = lathe_gpu_find("fault:batch=2,n=1000");
+  if (index < 0) return 1;
+  const lathe_gpu_kernel_info& info = lathe_gpu_kernels_table(nullptr)[index];
+  std::vector<float> input(2000, 3.0f), weight(1000, 0.5f), output(2000), workspace(info.workspace_bytes / 4);
+  const auto address = [](std::vector<float>& v) { return reinterpret_cast<unsigned long long>(v.data()); };
+  const lathe_gpu_memory tensors[] = {address(input), address(weight), 0, address(output)};
+  lathe_gpu_kernel* kernel = nullptr;
+  if (lathe_gpu_run(kernel, nullptr, tensors, 0) == LATHE_GPU_OK) return 2;
+  if (lathe_gpu_create(static_cast<size_t>(index), {}, nullptr, tensors, nullptr, &kernel) != LATHE_GPU_OK) {
+    std::puts(lathe_gpu_last_error());
+    return 3;
+  }
+  if (lathe_gpu_run(kernel, nullptr, tensors, 0) == LATHE_GPU_OK) return 4;  // the workspace is missing
+  if (lathe_gpu_run(kernel, nullptr, tensors, address(workspace)) != LATHE_GPU_OK) return 5;
+  lathe_gpu_destroy(kernel);
+  for (const float each : output)
+    if (each != 6.5f) return 6;
+  return 0;
+}
+)";
+
+TEST(GpuLibrary, LaunchesCubinsThroughTheDriver) {
+  Result<TempDir> dir = TempDir::Create("gpu-library");
+  ASSERT_TRUE(dir);
+  const Result<std::string> cubin = ReadFile(LATHE_SOURCE_DIR "/tests/measure/data/packed_gpu_sm_53.cubin");
+  ASSERT_TRUE(cubin);
+  const auto files = GenerateGpuLibrary(Packing(), PackingPlan("cuda"), [&](const Candidate&) { return *cubin; });
+  ASSERT_TRUE(files) << files.error().message;
+  const std::filesystem::path out = dir->path() / "kernels", log = dir->path() / "log";
+  ASSERT_TRUE(WriteLibrary(*files, out));
+  ASSERT_TRUE(WriteFile(dir->path() / "main.cpp", kCudaProgram));
+  ASSERT_EQ(
+      Shell(
+          fmt::format(
+              "cmake -S {0} -B {0}/build && cmake --build {0}/build -j2 && g++ -I{0}/include {1}/main.cpp {0}/build/liblathe_gpu_kernels.a "
+              "-ldl -o {1}/main",
+              out.string(), dir->path().string()),
+          log),
+      0)
+      << *ReadFile(log);
+  EXPECT_EQ(Shell(fmt::format("LATHE_CUDA_DRIVER=none.so {}/main", dir->path().string()), log), 3);
+  EXPECT_THAT(*ReadFile(log), testing::HasSubstr("there is no CUDA driver"));
+  EXPECT_EQ(Shell(fmt::format("LATHE_CUDA_DRIVER={} {}/main", LATHE_FAKE_CUDA_DRIVER, dir->path().string()), log), 0) << *ReadFile(log);
+}
+
+}  // namespace
+}  // namespace lathe
