@@ -73,7 +73,7 @@ ProgramOf SourceOf(const TemplateLibrary& library, const Target& target) {
 
 // The exit status; what was printed goes to `output`.
 int Shell(const std::string& command, const std::filesystem::path& output) {
-  const int status = std::system((command + " > '" + output.string() + "' 2>&1").c_str());
+  const int status = std::system(("(" + command + ") > '" + output.string() + "' 2>&1").c_str());
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
