@@ -20,6 +20,10 @@ int64_t Nearest(double at, int64_t extent) {
   return Clamp(int64_t(pixel), extent);
 }
 
+double Value(float value) { return value; }
+double Value(uint8_t value) { return value; }
+double Value(uint16_t half) { return HalfToFloat(half); }
+void Assign(double value, uint16_t* half) { *half = FloatToHalf(float(value)); }
 void Assign(double value, float* to) { *to = float(value); }
 void Assign(double value, uint8_t* to) { *to = uint8_t(Min(Max(floor(value + 0.5), 0.0), 255.0)); }
 
@@ -53,7 +57,7 @@ void run(const input_t* input, output_t* output, int64_t n, const Context&) {
   for (int64_t image = 0; image < n; ++image)
     for (int64_t channel = 0; channel < C; ++channel) {
       const auto pixel = [&](int64_t y, int64_t x) {
-        return double(LAYOUT == LAYOUT_NHWC ? input[((image * H + y) * W + x) * C + channel]
+        return Value(LAYOUT == LAYOUT_NHWC ? input[((image * H + y) * W + x) * C + channel]
                                             : input[((image * C + channel) * H + y) * W + x]);
       };
       for (int64_t y = 0; y < OH; ++y)

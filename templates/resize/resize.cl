@@ -14,6 +14,9 @@
 #if DTYPE == DTYPE_U8
 typedef uchar value_t;
 #define VALUES_PER_WORD 4
+#elif DTYPE == DTYPE_F16
+typedef ushort value_t;  // its bits: neither language computes with halves everywhere
+#define VALUES_PER_WORD 2
 #else
 typedef float value_t;
 #define VALUES_PER_WORD 1
@@ -152,10 +155,22 @@ DEVICE Row RowAt(int y) {
 
 // ---- values and words
 
-#if DTYPE == DTYPE_U8
+#if DTYPE == DTYPE_F16
+DEVICE float FloatOf(ushort bits) { return vload_half(0, (const half*)&bits); }
+DEVICE ushort HalfOf(float value) {
+  ushort bits;
+  vstore_half(value, 0, (half*)&bits);
+  return bits;
+}
+#define NUMBER(value) FloatOf(value)
+#define UNPACK(word, k) FloatOf((ushort)((word) >> 16 * (k)))
+#define PACK(values) ((uint)(values)[0] | (uint)(values)[1] << 16)
+#elif DTYPE == DTYPE_U8
+#define NUMBER(value) ((number_t)(value))
 #define UNPACK(word, k) ((number_t)((word) >> 8 * (k) & 255u))
 #define PACK(values) ((uint)(values)[0] | (uint)(values)[1] << 8 | (uint)(values)[2] << 16 | (uint)(values)[3] << 24)
 #else
+#define NUMBER(value) (value)
 #define UNPACK(word, k) as_float(word)
 #define PACK(values) as_uint((values)[0])
 #endif
@@ -164,7 +179,7 @@ DEVICE Row RowAt(int y) {
 DEVICE void LoadValues(GLOBAL const value_t* from, number_t* values) {
 #if LOAD_BYTES == 0
   UNROLL
-  for (int k = 0; k < CHANNELS; ++k) values[k] = (number_t)from[k];
+  for (int k = 0; k < CHANNELS; ++k) values[k] = NUMBER(from[k]);
 #else
   uint words[CHANNELS / VALUES_PER_WORD];
   UNROLL
@@ -206,6 +221,8 @@ DEVICE value_t ValueOf(number_t sum) {
   return (uchar)((sum + (1 << 21)) >> 22);
 #elif DTYPE == DTYPE_U8
   return (uchar)clamp(sum + 0.5f, 0.0f, 255.0f);
+#elif DTYPE == DTYPE_F16
+  return HalfOf(sum);
 #else
   return sum;
 #endif
