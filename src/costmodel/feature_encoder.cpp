@@ -13,6 +13,7 @@ namespace lathe {
 namespace {
 
 constexpr double kOwn = 0, kDerived = 1.2;  // see base_scales()
+constexpr size_t kMostCodes = 8;            // values of a parameter that may be a choice in numbers
 
 bool IsName(const Value& value) { return std::holds_alternative<std::string>(value); }
 
@@ -87,6 +88,15 @@ FeatureEncoder::FeatureEncoder(const Space& space, FeatureFunction features, Enc
       for (double number : numbers) is_power.push_back(std::log2(number) == std::floor(std::log2(number)) ? 1.0F : 0.0F);
       base_.push_back({p, std::move(is_power)});
       base_scales_.insert(base_scales_.end(), 2, kDerived);
+    }
+    // 0, 1, 2, ... is as often a list of methods as a size.
+    bool counts = count >= 3 && count <= kMostCodes;
+    for (size_t v = 0; v < count; ++v) counts = counts && numbers[v] == static_cast<double>(v);
+    for (size_t v = 0; v < count && options.codes && counts; ++v) {
+      Column column{p, std::vector<float>(count, 0.0F)};
+      column.of_value[v] = 1;
+      base_.push_back(std::move(column));
+      base_scales_.push_back(kDerived);
     }
     if (options.pairs && ratios) logs_.push_back({p, std::vector<float>(logs.begin(), logs.end())});
   }

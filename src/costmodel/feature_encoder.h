@@ -3,11 +3,11 @@
 // Numbers: the value, in log2 where all values are positive and span a factor of four or more (tile sizes act by ratios).
 // Names: one column a value, 1 for the one chosen (a choice's number means nothing).
 // Numbers that are whole, positive and not all powers of two: also how often two divides them (alignment to vectors, banks, wavefronts),
-// and whether they are a power of two (address arithmetic by shifts). The manifest's own features and what its constraints compare, in log2
-// where they are positive and span a factor of eight or more. All of these are scaled to about [0, 1] and are the base: a geometry, for the
-// Gaussian process and for distances. For trees alone follow sums and differences of logs of pairs of positive parameters (products and
-// ratios: threads of a block, work of a tile), because a tree splits one column at a time and needs many trials to find out that only a
-// product matters.
+// and whether they are a power of two (address arithmetic by shifts). Numbers that count 0, 1, 2, ... may be names in disguise: also one
+// column a value. The manifest's own features and what its constraints compare, in log2 where they are positive and span a factor of eight
+// or more. All of these are scaled to about [0, 1] and are the base: a geometry, for the Gaussian process and for distances. For trees
+// alone follow sums and differences of logs of pairs of positive parameters (products and ratios: threads of a block, work of a tile),
+// because a tree splits one column at a time and needs many trials to find out that only a product matters.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@ namespace lathe {
 struct EncoderOptions {
   bool logs = true;
   bool alignment = true;            // how often two divides a number
+  bool codes = true;                // each value of 0, 1, 2, ... also by itself: it may be a choice
   bool pairs = true;                // products and ratios of pairs
   bool manifest = true;             // the FeatureFunction's
   bool constraints = true;          // what the constraints compare; constraint_features.h

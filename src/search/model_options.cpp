@@ -88,6 +88,8 @@ Result<ModelOptions> ModelOptions::Parse(const StrategyOptions& options) {
       status = Read(name, text, &parsed.pairs);
     } else if (name == "alignment") {
       status = Read(name, text, &parsed.alignment);
+    } else if (name == "codes") {
+      status = Read(name, text, &parsed.codes);
     } else if (name == "logs") {
       status = Read(name, text, &parsed.logs);
     } else if (name == "manifest") {
@@ -108,7 +110,7 @@ Result<ModelOptions> ModelOptions::Parse(const StrategyOptions& options) {
 
 const std::map<std::string, StrategyOptions>& Ablations() {
   static const std::map<std::string, StrategyOptions> ablations = {
-      {"features", {{"logs", "0"}, {"alignment", "0"}, {"pairs", "0"}, {"manifest", "0"}, {"constraints", "0"}}},
+      {"features", {{"logs", "0"}, {"alignment", "0"}, {"codes", "0"}, {"pairs", "0"}, {"manifest", "0"}, {"constraints", "0"}}},
       {"uncertainty", {{"acquisition", "mean"}}},
       {"diversity", {{"diversity", "0"}}},
       {"neighbours", {{"neighbours", "0"}, {"local", "0"}}},

@@ -24,6 +24,7 @@ struct ModelOptions {
   int spread = 8;         // candidates each point of the start is the most distant of; 1: a random start
   bool pairs = true;      // features: products and ratios of pairs of parameters
   bool alignment = true;  // features: how often two divides a number, whether it is a power of two
+  bool codes = true;      // features: each value of 0, 1, 2, ... by itself
   bool logs = true;
   bool manifest = true;      // features: the manifest's
   bool constraints = true;   // features: what the constraints compare

@@ -21,6 +21,7 @@ CostModelOptions ModelOf(const ModelOptions& options) {
   CostModelOptions model;
   model.encoder = {.logs = options.logs,
                    .alignment = options.alignment,
+                   .codes = options.codes,
                    .pairs = options.pairs,
                    .manifest = options.manifest,
                    .constraints = options.constraints};
@@ -105,10 +106,13 @@ double ModelStrategy::Widening() const {
 
 double ModelStrategy::Promise(const Scores& scores, size_t row) const {
   const double mean = scores.mean[row], deviation = scores.deviation[row] * Widening();
-  double promise = 0;
   if (options_.acquisition == "ei") return ExpectedImprovement(mean, deviation, model_.best_target()) * scores.valid[row];
-  promise = mean + (options_.acquisition == "ucb" ? options_.kappa * deviation : 0.0);
+  const double promise = mean + (options_.acquisition == "ucb" ? options_.kappa * deviation : 0.0);
   return promise + std::log(std::max(1e-6F, scores.valid[row]));
+}
+
+double ModelStrategy::Expected(const Scores& scores, size_t row) const {
+  return ExpectedImprovement(scores.mean[row], scores.deviation[row], model_.best_target()) * scores.valid[row];
 }
 
 std::vector<Point> ModelStrategy::ByModel(size_t count) {
@@ -154,7 +158,7 @@ std::vector<Point> ModelStrategy::ByModel(size_t count) {
   }
   if (options_.acquisition == "ei") {
     expected_gain_ = 0;
-    for (size_t i = flying.size(); i < points.size(); ++i) expected_gain_ = std::max(*expected_gain_, Promise(*scores, i));
+    for (size_t i = flying.size(); i < points.size(); ++i) expected_gain_ = std::max(*expected_gain_, Expected(*scores, i));
   }
   // Some picks stay close to the best point: where the model is wrong about the rest of the space, the climb still goes on.
   const auto close = [&](const Point& point) {
@@ -184,7 +188,7 @@ std::vector<Point> ModelStrategy::ByModel(size_t count) {
     if (best == points.size()) best = most_promising(false);
     if (best == points.size()) break;
     taken[best] = true;
-    if (options_.acquisition == "ei") promises_[points[best]] = Promise(*scores, best);
+    if (options_.acquisition == "ei") promises_[points[best]] = Expected(*scores, best);
     picked.push_back(points[best]);
     if (options_.diversity && picked.size() < count) scores->Assume(best);
   }

@@ -35,12 +35,13 @@ class ModelStrategy : public Strategy {
     Point point;
     double objective = 0;
   };
-  std::optional<Point> Spread();             // the next point of the start
-  std::vector<Point> ByModel(size_t count);  // empty when the model could not be asked
-  void Fill(CandidatePool& pool);            // candidates before the climb
-  double Promise(const Scores& scores, size_t row) const;
-  double Widening() const;        // factor on the model's doubt
-  void Take(const Point& point);  // marks it proposed
+  std::optional<Point> Spread();                            // the next point of the start
+  std::vector<Point> ByModel(size_t count);                 // empty when the model could not be asked
+  void Fill(CandidatePool& pool);                           // candidates before the climb
+  double Promise(const Scores& scores, size_t row) const;   // what picks go by
+  double Expected(const Scores& scores, size_t row) const;  // improvement, without widening
+  double Widening() const;                                  // factor on the model's doubt
+  void Take(const Point& point);                            // marks it proposed
 
   const Space& space_;
   ModelOptions options_;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <random>
 
 #include "costmodel/row_choice.h"
@@ -59,6 +60,26 @@ TEST(FeatureEncoder, SeesHowOftenTwoDividesANumberAndPowersOfTwo) {
   EXPECT_FLOAT_EQ(sixteen[3], 1);
   EXPECT_NEAR(twelve[2], 1.0 / 3, 1e-6);
   EXPECT_FLOAT_EQ(twelve[3], 0);
+}
+
+TEST(FeatureEncoder, SeesThatNumbersThatCountMayBeNames) {
+  SpaceDefinition definition;
+  definition.id = "test";
+  for (const auto& [name, values] :
+       std::map<std::string, std::vector<int64_t>>{{"METHOD", {0, 1, 2, 3}}, {"SWITCH", {0, 1}}, {"WIDTH", {1, 2, 3}}}) {
+    Parameter parameter{name, {}, ""};
+    for (const int64_t value : values) parameter.values.emplace_back(value);
+    definition.parameters.push_back(std::move(parameter));
+  }
+  const Result<Space> space = Space::Create(std::move(definition));
+  ASSERT_TRUE(space) << space.error().message;
+  const FeatureEncoder numbers(*space, nullptr, {.alignment = false, .codes = false, .pairs = false}),
+      codes(*space, nullptr, {.alignment = false, .pairs = false});
+  ASSERT_EQ(numbers.columns(), 3u);
+  ASSERT_EQ(codes.columns(), 3u + 4u) << "the method's alone";
+  const std::vector<float> row = codes.Encode({2, 1, 0});
+  EXPECT_NEAR(row[0], 2.0 / 3, 1e-6) << "still a number, too";
+  EXPECT_EQ(std::vector<float>(row.begin() + 1, row.begin() + 5), (std::vector<float>{0, 0, 1, 0}));
 }
 
 TEST(CostModel, FindsTheBetterHalfFromFewObservations) {
