@@ -42,17 +42,30 @@ struct LaneTaps {
   float weight[kMostChunks][kMost][LANES];
 };
 
-// The taps of one roi.
+// The taps of one roi. What every use reads comes first.
 struct Table {
   int64_t image;  // -1: the roi gives zeros
   int32_t level;
   int32_t left, right;                                                   // columns that taps touch: [left, right)
   int32_t columns;                                                       // how many of `column` there are
   int32_t row_begin[OUTPUT_HEIGHT + 1], column_begin[OUTPUT_WIDTH + 1];  // bin b has taps [begin[b], begin[b + 1])
-  Tap row_taps[MostTaps(H, OUTPUT_HEIGHT)], column_taps[MostTaps(W, OUTPUT_WIDTH)];
-  int32_t column[W];  // the columns that taps touch, rising
+  Tap row_taps[MostTaps(H, OUTPUT_HEIGHT)];
   LaneTaps lanes;
+  Tap column_taps[MostTaps(W, OUTPUT_WIDTH)];
+  int32_t column[W];  // the columns that taps touch, rising
 };
+
+// The beginning of a table that is used soon.
+LATHE_INLINE void Prefetch(const Table* table) {
+  constexpr int64_t kBytes = 256;
+  const char* from = reinterpret_cast<const char*>(table);
+  for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(from + i);
+  if constexpr (PERMUTED) {
+    const char* lanes = reinterpret_cast<const char*>(&table->lanes);
+    for (int64_t i = 0; i < 64 + 64 * 4; i += 64)
+      __builtin_prefetch(lanes + i), __builtin_prefetch(lanes + int64_t(offsetof(LaneTaps, weight)) + i);
+  }
+}
 
 // Taps along one axis of a roi that reaches `from` .. `to`; each weight also times the result of its grid: 1/samples of a bin, or 0.
 void MakeTaps(double from, double to, double scale, int64_t bins, int64_t extent, Tap* taps, int32_t* begin) {
@@ -363,6 +376,7 @@ void run(const float* input, const float* level1, const float* level2, const flo
       const int64_t place = unit % r, i = roi_at(place), from = unit / r * kBlock, to = Min<int64_t>(from + kBlock, C);
       Table* table = table_at(kStored ? place : task);
       if constexpr (!kStored) MakeTable(pyramid, rois, batch_indices, i, n, table);
+      if constexpr (kStored) Prefetch(table_at(place + 1 < r ? place + 1 : 0));
       Pool(*table, pyramid, output + i * C * (OUTPUT_HEIGHT * OUTPUT_WIDTH), from, to, pixels + task * kPixels);
     }
   });
