@@ -247,14 +247,14 @@ TEST_F(Resize, KeepsAScaleOnlyWhereItIsNotTheQuotientOfTheSizes) {
   auto tasks = ReadText(R"(g (float[1,3,10,10] X) => (float[] Y) <float[4] twice = {1, 1, 2, 2}, float[4] odd = {1, 1, 1.25, 1.5}> {
     A = Resize <mode = "linear", nearest_mode = "floor"> (X, , twice)
     B = Resize <mode = "linear"> (X, , odd)
-    Y = Resize <mode = "cubic"> (X, , twice)
+    Y = Resize <mode = "lanczos"> (X, , twice)
   })");
   ASSERT_TRUE(tasks) << tasks.error().message;
   ASSERT_EQ(tasks->tasks.size(), 2u);
   EXPECT_THAT(tasks->tasks[0].key, HasSubstr("nearest_mode=round_prefer_floor,oh=20,ow=20,scale_h=0.0,scale_w=0.0"));
   EXPECT_THAT(tasks->tasks[1].key, HasSubstr("oh=12,ow=15,scale_h=1.25,scale_w=0.0"));
   ASSERT_EQ(tasks->unknown.size(), 1u);
-  EXPECT_THAT(tasks->unknown[0].reason, HasSubstr("mode 'cubic' is not supported"));
+  EXPECT_THAT(tasks->unknown[0].reason, HasSubstr("mode 'lanczos' is not supported"));
 }
 
 TEST_F(Resize, ReadsTheOldFormAsAsymmetric) {
