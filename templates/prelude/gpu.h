@@ -59,6 +59,7 @@ typedef signed char schar;
 typedef unsigned char uchar;
 typedef unsigned short ushort;
 typedef unsigned int uint;
+#define ulong lathe_ulong  // nvcc includes <sys/types.h>, whose ulong is C's unsigned long
 typedef unsigned long long ulong;
 struct half {  // storage only, as in OpenCL without cl_khr_fp16
   ushort bits;
