@@ -18,6 +18,7 @@ namespace {
 
 constexpr const char *kSourceName = "candidate.cu", *kCubinName = "candidate.cubin", *kLogName = "log";
 constexpr size_t kMostLog = 3000;  // of a compiler's output
+constexpr int kPatience = 5;       // clock over CPU time: the machine may be busy
 
 uint64_t Product(const std::vector<uint64_t>& sizes) {
   uint64_t product = 1;
@@ -36,7 +37,7 @@ CudaBackend::CudaBackend(Workshop* shop, Target target, CudaCompiler compiler, s
 std::vector<std::string> CudaBackend::Command(const std::vector<std::string>& flags) const {
   const WorkshopOptions& options = shop_->options();
   const std::string worker = options.worker_program.string();
-  const auto cpu_seconds = static_cast<long long>(std::ceil(std::chrono::duration<double>(options.build.timeout).count())) + 5;
+  const auto cpu_seconds = static_cast<long long>(std::ceil(std::chrono::duration<double>(options.build.timeout).count()));
   const std::vector<int> cpus = options.pin && !shop_->cpus().exclusive ? shop_->cpus().others : std::vector<int>();
   std::vector<std::string> command = {worker, "--launch", std::to_string(cpu_seconds), "0", fmt::format("{}", fmt::join(cpus, ",")),
                                       "-",    "--"};
@@ -77,7 +78,7 @@ BuildOutcome CudaBackend::Compile(const std::string& key, const CandidateText& t
   run.argv = Command(text.flags);
   run.directory = dir->path();
   run.environment = {"TMPDIR=" + dir->path().string(), "LC_ALL=C"};
-  run.deadline = shop_->options().build.timeout;
+  run.deadline = kPatience * shop_->options().build.timeout;
   run.head_bytes = 20'000;
   run.cancel = cancel;
   Result<SubprocessResult> result = RunSubprocess(run);

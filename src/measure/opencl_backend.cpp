@@ -17,6 +17,7 @@ namespace {
 
 constexpr const char *kSourceName = "candidate.cl", *kProgramName = "candidate.bin", *kFactsName = "facts";
 constexpr size_t kMostLog = 3000;  // of a compiler's output
+constexpr int kPatience = 5;       // clock over CPU time: the machine may be busy
 
 std::map<std::string, double> ReadFacts(const std::filesystem::path& file) {
   std::map<std::string, double> facts;
@@ -47,7 +48,7 @@ BuildOutcome OpenClBackend::Compile(const std::string& source, const std::string
 
   const WorkshopOptions& options = shop_->options();
   const std::string worker = options.worker_program.string();
-  const auto cpu_seconds = static_cast<long long>(std::ceil(std::chrono::duration<double>(options.build.timeout).count())) + 5;
+  const auto cpu_seconds = static_cast<long long>(std::ceil(std::chrono::duration<double>(options.build.timeout).count()));
   const std::vector<int> cpus = options.pin && !shop_->cpus().exclusive ? shop_->cpus().others : std::vector<int>();
   SubprocessOptions run;
   // No limit on address space: drivers reserve huge ranges.
@@ -67,7 +68,7 @@ BuildOutcome OpenClBackend::Compile(const std::string& source, const std::string
               flags};
   run.directory = dir->path();
   run.environment = {"TMPDIR=" + dir->path().string(), "LC_ALL=C", "POCL_MAX_PTHREAD_COUNT=1"};
-  run.deadline = options.build.timeout;
+  run.deadline = kPatience * options.build.timeout;
   run.cancel = cancel;
   Result<SubprocessResult> result = RunSubprocess(run);
   if (!result) return lost(result.error().In("build a candidate"));
