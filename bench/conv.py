@@ -33,13 +33,19 @@ import numpy as np  # noqa: E402  (reads OMP_NUM_THREADS)
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import conv_peers  # noqa: E402
 
-FIELDS = ["n", "h", "w", "c", "k", "r", "s", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right", "dilation_h", "dilation_w",
-          "groups", "layout", "dtype", "bias", "activation"]
+SHAPE = ["n", "h", "w", "c", "k", "r", "s", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right", "dilation_h", "dilation_w",
+         "groups", "layout"]
+FIELDS = {"conv2d": SHAPE + ["dtype", "bias", "activation"],
+          "quantized_conv2d": SHAPE + ["bias", "activation", "input_zero_point", "output_zero_point"]}
 CHOICES = {"layout": ["nhwc", "nchw"], "dtype": ["f32", "f16"], "activation": ["none", "relu", "relu6", "silu"]}  # numbered from 1
 
 
 class ConvWorkload(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in FIELDS]
+    _fields_ = [(name, ctypes.c_int64) for name in FIELDS["conv2d"]]
+
+
+class QuantizedConvWorkload(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in FIELDS["quantized_conv2d"]]
 
 
 class FmaWorkload(ctypes.Structure):
@@ -101,26 +107,29 @@ def output_size(w):
     return rows // w["stride_h"] + 1, columns // w["stride_w"] + 1
 
 
-def ours(library, attributes, x, weight, bias, parallel):
-    workload = ConvWorkload(**{name: CHOICES[name].index(value) + 1 if name in CHOICES else int(value) for name, value in attributes.items()})
+def ours(library, operator, attributes, x, constants, parallel):
+    """The library's kernel as a contestant, and its handle.  constants: weight, bias and what else the operator takes, in its order."""
+    struct = {"conv2d": ConvWorkload, "quantized_conv2d": QuantizedConvWorkload}[operator]
+    workload = struct(**{name: CHOICES[name].index(value) + 1 if name in CHOICES else int(value) for name, value in attributes.items()})
     nhwc = attributes["layout"] == "nhwc"
-    turn = (lambda v: np.ascontiguousarray(v.transpose(0, 2, 3, 1))) if nhwc else (lambda v: v)
-    given, kernel, offset = aligned(turn(x)), aligned(turn(weight)), aligned(bias)
-    library.lathe_conv2d_tensor_bytes.restype = ctypes.c_size_t
-    output = aligned(np.zeros(library.lathe_conv2d_tensor_bytes(ctypes.byref(workload), 3) // 4, np.float32))
+    turn = lambda v: np.ascontiguousarray(v.transpose(0, 2, 3, 1)) if nhwc and v.ndim == 4 else v
+    given, kept = aligned(turn(x)), [aligned(turn(v)) for v in constants]
+    function = lambda name: getattr(library, f"lathe_{operator}_{name}")
+    output = aligned(np.zeros((attributes["n"], attributes["k"], *output_size(attributes)), x.dtype))
     handle = ctypes.c_void_p()
-    must(library, library.lathe_conv2d_create(ctypes.byref(workload), pointer(kernel), pointer(offset) if attributes["bias"] else None, 1,
-                                              ctypes.byref(handle)), "create conv2d")
+    pointers = [pointer(v) for v in kept]
+    if not attributes["bias"]:
+        pointers[1] = None
+    must(library, function("create")(ctypes.byref(workload), *pointers, 1, ctypes.byref(handle)), f"create {operator}")
     arguments = (handle, pointer(given), pointer(output), parallel)
-    run = library.lathe_conv2d_run
+    run = function("run")
 
     def result():
         run(*arguments)
-        if nhwc:
-            return output.reshape(attributes["n"], *output_size(attributes), attributes["k"]).transpose(0, 3, 1, 2)
-        return output.reshape(attributes["n"], attributes["k"], *output_size(attributes))
+        n, k, rows, columns = output.shape
+        return output.reshape(n, rows, columns, k).transpose(0, 3, 1, 2) if nhwc else output
 
-    keep = (given, kernel, offset, output)
+    keep = (given, kept, output)
     return conv_peers.Contestant("tuned", lambda keep=keep: run(*arguments), output=result), handle
 
 
@@ -171,18 +180,29 @@ def algorithm(kernel):
     return f"{name} F({kernel['config']['OUTPUT']},3)" if name == "winograd" else name
 
 
+def constants_of(operator, w, random):
+    """Input, then weight, bias and, for bytes, the scales that spread the outputs over all levels."""
+    shape, kernel = (w["n"], w["c"], w["h"], w["w"]), (w["k"], w["c"] // w["groups"], w["r"], w["s"])
+    if operator == "conv2d":
+        draw = lambda *of: random.uniform(-1, 1, of).astype(np.float32)
+        return draw(*shape), [draw(*kernel), draw(w["k"]) if w["bias"] else np.zeros(w["k"], np.float32)]
+    deviation = 74 * 74 * math.sqrt(math.prod(kernel[1:]))
+    bias = (random.uniform(-1, 1, w["k"]) * deviation * w["bias"]).astype(np.int32)
+    scale = ((0.5 + random.random(w["k"])) * 40 / deviation).astype(np.float32)
+    return random.integers(0, 256, shape, np.uint8), [random.integers(-127, 128, kernel, np.int8), bias, scale]
+
+
 def one_layer(library, kernel, fma, fma_flops, parallel):
-    w = kernel["workload"]
-    random = np.random.default_rng(1)
-    x = random.uniform(-1, 1, (w["n"], w["c"], w["h"], w["w"])).astype(np.float32)
-    weight = random.uniform(-1, 1, (w["k"], w["c"] // w["groups"], w["r"], w["s"])).astype(np.float32)
-    bias = random.uniform(-1, 1, w["k"]).astype(np.float32) if w["bias"] else np.zeros(w["k"], np.float32)
-    mine, handle = ours(library, w, x, weight, bias, parallel)
+    w, operator = kernel["workload"], kernel["operator"]
+    x, constants = constants_of(operator, w, np.random.default_rng(1))
+    mine, handle = ours(library, operator, w, x, constants, parallel)
     contestants = {"ours": mine, "peak": fma}
     expected, failures = None, {}
-    for peer in filter(None, options.peers.split(",")):
+    for peer in options.peers.split(","):
+        if peer not in conv_peers.PEERS[operator]:
+            continue
         try:
-            for contestant in conv_peers.PEERS[peer](w, x, weight, bias, options.threads):
+            for contestant in conv_peers.PEERS[operator][peer](w, x, *constants, options.threads):
                 contestant.run()
                 contestants[f"{peer}: {contestant.variant}"] = contestant
                 if expected is None and contestant.output is not None:
@@ -191,12 +211,13 @@ def one_layer(library, kernel, fma, fma_flops, parallel):
             failures[peer] = repr(error)[:300]
     deviation = None
     if expected is not None:
-        expected = activated(expected, w["activation"])
+        expected = activated(expected, w["activation"]).astype(np.float64)
         deviation = float(np.abs(mine.output() - expected).max() / max(np.abs(expected).max(), 1e-30))
     times = race(contestants)
-    library.lathe_conv2d_destroy(handle)
+    getattr(library, f"lathe_{operator}_destroy")(handle)
     flops = 2.0 * w["k"] * (w["c"] // w["groups"]) * w["r"] * w["s"] * w["n"] * math.prod(output_size(w))
-    peak = fma_flops / times["peak"][0]
+    # Four products of bytes take the place of one of floats.
+    peak = fma_flops / times["peak"][0] * (4 if operator == "quantized_conv2d" else 1)
     best = {}
     for name, (seconds, _) in times.items():
         if ": " in name:
@@ -242,9 +263,9 @@ def main():
     if options.threads > 1:
         parallel = ctypes.c_void_p(library.lathe_threads_parallel(library.lathe_threads_create(options.threads)))
     peers = [p for p in options.peers.split(",") if p]
-    unknown = [p for p in peers if p not in conv_peers.PEERS]
+    unknown = [p for p in peers if p not in conv_peers.PEERS["conv2d"]]
     if unknown:
-        parser.error(f"no such peer: {', '.join(unknown)}; there are {', '.join(conv_peers.PEERS)}")
+        parser.error(f"no such peer: {', '.join(unknown)}; there are {', '.join(conv_peers.PEERS['conv2d'])}")
     versions = {}
     for peer in list(peers):
         try:
@@ -255,11 +276,11 @@ def main():
     options.peers = ",".join(peers)
     print("; ".join(f"{peer} {version}" for peer, version in versions.items()) + f"; {options.threads} thread(s)\n")
     fma, fma_flops = fma_limit(library, kernels, parallel)
-    print("| layer | count | GFLOP | ours, ms | of FMA peak | algorithm | fastest peer, ms | ratio | " + " | ".join(peers) + " |")
+    print("| layer | count | GFLOP | ours, ms | of peak | algorithm | fastest peer, ms | ratio | " + " | ".join(peers) + " |")
     print("|---" * (8 + len(peers)) + "|")
     layers, wrong = [], []
     for kernel in kernels:
-        if kernel["operator"] != "conv2d" or options.only not in layer_name(kernel["workload"]):
+        if kernel["operator"] not in FIELDS or options.only not in layer_name(kernel["workload"]):
             continue
         layer = one_layer(library, kernel, fma, fma_flops, parallel)
         layers.append(layer)
@@ -267,7 +288,7 @@ def main():
         print(f"| {layer['layer']} | {layer['count']} | {layer['gflop']:.3f} | {layer['seconds'] * 1e3:.3f} | {layer['share_of_peak'] * 100:.0f} % | "
               f"{layer['algorithm']} | " + (f"{layer['peers'][fastest] * 1e3:.3f} {fastest} | {layer['peers'][fastest] / layer['seconds']:.2f}" if fastest else "- | -")
               + " | " + " | ".join(f"{layer['peers'][p] * 1e3:.3f}" if p in layer["peers"] else "-" for p in peers) + " |", flush=True)
-        if layer["deviation"] is not None and not layer["deviation"] < 1e-3:
+        if layer["deviation"] is not None and not layer["deviation"] < (2 / 255 if kernel["operator"] == "quantized_conv2d" else 1e-3):
             wrong.append(f"{layer['layer']}: off by {layer['deviation']:.2g} of the largest output")
         for peer, reason in layer["failures"].items():
             print(f"  {peer} is not in this race: {reason}", file=sys.stderr)

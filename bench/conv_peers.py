@@ -1,6 +1,6 @@
 """The libraries that bench/conv.py holds tuned convolutions against, each in its best layout with its weights prepacked.
 
-A peer is a function of (workload, input, weight, bias, threads) that yields contestants: something to call once, and, where the library times its
+A peer is a function of (workload, input, weight, bias, threads), with the scales behind the bias for bytes, that yields contestants: something to call once, and, where the library times its
 own convolution apart from what its session does around it, a way to read those times. Peers compute convolution and bias, not the activation.
 """
 import collections
@@ -54,17 +54,22 @@ def onednn(w, x, weight, bias, threads):
 
 def onnxruntime(w, x, weight, bias, threads):
     """Its blocked layout; whole calls, and the convolution's own time by its profiler."""
-    import onnxruntime as ort
-    folder = SCRATCH.name
-    path = os.path.join(folder, "layer.onnx")
+    path = os.path.join(SCRATCH.name, "layer.onnx")
     onnx_file(w, weight, bias, path)
+    yield from onnxruntime_sessions(path, x, threads)
+
+
+def onnxruntime_sessions(model, x, threads):
+    """model: a path or an onnx.ModelProto with input x and output y"""
+    import onnxruntime as ort
+    given = model if isinstance(model, str) else model.SerializeToString()
 
     def session(profile):
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
         if profile:
-            options.enable_profiling, options.profile_file_prefix = True, os.path.join(folder, "profile")
-        made = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            options.enable_profiling, options.profile_file_prefix = True, os.path.join(SCRATCH.name, "profile")
+        made = ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
         y = ort.OrtValue.ortvalue_from_numpy(made.run(None, {"x": x})[0])
         binding = made.io_binding()
         binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(x))
@@ -164,7 +169,40 @@ def mnn(w, x, weight, bias, threads):
     yield Contestant("session", lambda: net.runSession(session))
 
 
-PEERS = {"onednn": onednn, "onnxruntime": onnxruntime, "openvino": openvino, "ncnn": ncnn, "mnn": mnn}
+def onednn_bytes(w, x, weight, bias, scale, threads):
+    """oneDNN by way of torch's quantised operator, channels last."""
+    import torch
+    if not symmetric(w):
+        return
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    torch.backends.quantized.engine = "onednn"
+    image = torch._make_per_tensor_quantized_tensor(torch.from_numpy(x), 1.0, w["input_zero_point"]).contiguous(memory_format=torch.channels_last)
+    kernel = torch._make_per_channel_quantized_tensor(torch.from_numpy(weight), torch.from_numpy(scale).double(),
+                                                      torch.zeros(w["k"], dtype=torch.long), 0)
+    offset = torch.from_numpy((bias * scale).astype(np.float32))
+    packed = torch.ops.quantized.conv2d_prepack(kernel, offset, [w["stride_h"], w["stride_w"]], [w["pad_top"], w["pad_left"]],
+                                                [w["dilation_h"], w["dilation_w"]], w["groups"])
+    convolve = torch.ops.quantized.conv2d_relu if w["activation"] == "relu" else torch.ops.quantized.conv2d
+    run = lambda: convolve(image, packed, 1.0, w["output_zero_point"])
+    yield Contestant("nhwc", run, output=lambda: run().int_repr().contiguous().numpy())
+
+
+def onnxruntime_bytes(w, x, weight, bias, scale, threads):
+    """QLinearConv; whole calls, and the convolution's own time by its profiler, without the turning of planes around it."""
+    from onnx import TensorProto, helper, numpy_helper
+    constants = {"xs": np.float32(1), "xz": np.uint8(w["input_zero_point"]), "w": weight, "ws": scale, "wz": np.int8(0), "ys": np.float32(1),
+                 "yz": np.uint8(w["output_zero_point"]), "b": bias}
+    node = helper.make_node("QLinearConv", ["x", *constants], ["y"], name="conv", strides=[w["stride_h"], w["stride_w"]], group=w["groups"],
+                            pads=[w["pad_top"], w["pad_left"], w["pad_bottom"], w["pad_right"]], dilations=[w["dilation_h"], w["dilation_w"]])
+    graph = helper.make_graph([node], "layer", [helper.make_tensor_value_info("x", TensorProto.UINT8, x.shape)],
+                              [helper.make_tensor_value_info("y", TensorProto.UINT8, None)],
+                              [numpy_helper.from_array(np.array(value), key) for key, value in constants.items()])
+    yield from onnxruntime_sessions(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), x, threads)
+
+
+PEERS = {"conv2d": {"onednn": onednn, "onnxruntime": onnxruntime, "openvino": openvino, "ncnn": ncnn, "mnn": mnn},
+         "quantized_conv2d": {"onednn": onednn_bytes, "onnxruntime": onnxruntime_bytes}}
 
 
 def version_of(peer):
