@@ -1,0 +1,453 @@
+// Convolution as a matrix product whose left matrix is never stored (implicit GEMM).
+//   rows: pixels of all images, n*OH*OW   columns: a group's output channels, KG   summed over: R*S*CG, channels fastest
+//
+// A group of work items makes a tile of TILE_M pixels by TILE_N channels. It fetches TILE_K steps of both matrices at a time into local
+// memory, pixels and weights transposed so that an item reads its ITEM_M pixels and ITEM_N channels of one step as vectors. An item's pixels
+// (and channels) are vectors that lie GROUP_M (GROUP_N) vectors apart: neighbouring items read neighbouring vectors, without bank conflicts.
+//
+// Pixels beyond the last one repeat it, and packed weights are padded with zeros: only the image's border and a last, incomplete step are
+// tested for. With SPLIT_K > 1 the sum is cut into slices, each made by groups of its own; add_slices puts them together.
+
+#define TILE_M (GROUP_M * ITEM_M)
+#define TILE_N (GROUP_N * ITEM_N)
+#define ITEMS (GROUP_M * GROUP_N)
+#define DEPTH (R * S * CG)
+#define STEPS ((DEPTH + TILE_K - 1) / TILE_K)
+#define STEPS_PER_SLICE ((STEPS + SPLIT_K - 1) / SPLIT_K)
+#define TILES_N ((KG + TILE_N - 1) / TILE_N)
+#define PIXELS (OH * OW)
+#define ROW (TILE_M + PAD)  // of the staged pixels
+#if PREFETCH == PREFETCH_LOCAL
+#define BUFFERS 2
+#else
+#define BUFFERS 1
+#endif
+#define FETCHES_M ((TILE_M * TILE_K / LOAD + ITEMS - 1) / ITEMS)  // of one item, for one step
+#define FETCHES_N ((TILE_N * TILE_K / 4 + ITEMS - 1) / ITEMS)
+
+#if ITEM_M % 4 == 0
+#define WIDTH_M 4
+#else
+#define WIDTH_M ITEM_M
+#endif
+#if ITEM_N % 4 == 0
+#define WIDTH_N 4
+#else
+#define WIDTH_N ITEM_N
+#endif
+
+// ---- values in memory ----
+#if DTYPE == DTYPE_F16
+typedef half value_t;
+typedef ushort raw_t;  // a half that is only moved
+#define GET(i, p) vload_half(i, p)
+#define PUT(x, i, p) vstore_half(x, i, p)
+#define PUT2(x, y, i, p) vstorea_half2(make_float2(x, y), (i) / 2, p)
+#define PUT4(x, y, z, t, i, p) vstorea_half4(make_float4(x, y, z, t), (i) / 4, p)
+#else
+typedef float value_t;
+typedef float raw_t;
+#define GET(i, p) (p)[i]
+#define PUT(x, i, p) (p)[i] = (x)
+#define PUT2(x, y, i, p) *(GLOBAL float2*)((p) + (i)) = make_float2(x, y)
+#define PUT4(x, y, z, t, i, p) *(GLOBAL float4*)((p) + (i)) = make_float4(x, y, z, t)
+#endif
+
+// ---- values in local memory ----
+#if DTYPE == DTYPE_F16 && STAGE == STAGE_STORED
+typedef ushort staged_t;
+typedef ushort2 staged2_t;
+typedef ushort4 staged4_t;
+#define STAGED(i, p) vload_half(i, (LOCAL const half*)(p))
+#define STAGED2(i, p) vloada_half2((i) / 2, (LOCAL const half*)(p))
+#define STAGED4(i, p) vloada_half4((i) / 4, (LOCAL const half*)(p))
+#else
+typedef float staged_t;
+typedef float2 staged2_t;
+typedef float4 staged4_t;
+#define STAGED(i, p) (p)[i]
+#define STAGED2(i, p) (*(LOCAL const float2*)((p) + (i)))
+#define STAGED4(i, p) (*(LOCAL const float4*)((p) + (i)))
+#endif
+
+// COPYn: n values from `p` + `i`, aligned to n values, in the form they are staged in.
+#if DTYPE == DTYPE_F16 && STAGE == STAGE_F32
+#define COPY1(to, i, p) (to)[0] = vload_half(i, p)
+#define COPY2(to, i, p)                         \
+  {                                             \
+    const float2 v = vloada_half2((i) / 2, p);  \
+    (to)[0] = v.x, (to)[1] = v.y;               \
+  }
+#define COPY4(to, i, p)                                        \
+  {                                                            \
+    const float4 v = vloada_half4((i) / 4, p);                 \
+    (to)[0] = v.x, (to)[1] = v.y, (to)[2] = v.z, (to)[3] = v.w; \
+  }
+#else
+#define COPY1(to, i, p) (to)[0] = ((GLOBAL const raw_t*)(p))[i]
+#define COPY2(to, i, p)                                                             \
+  {                                                                                 \
+    const staged2_t v = *(GLOBAL const staged2_t*)((GLOBAL const raw_t*)(p) + (i)); \
+    (to)[0] = v.x, (to)[1] = v.y;                                                   \
+  }
+#define COPY4(to, i, p)                                                             \
+  {                                                                                 \
+    const staged4_t v = *(GLOBAL const staged4_t*)((GLOBAL const raw_t*)(p) + (i)); \
+    (to)[0] = v.x, (to)[1] = v.y, (to)[2] = v.z, (to)[3] = v.w;                     \
+  }
+#endif
+#if LOAD == 4
+#define COPY_LOAD COPY4
+#elif LOAD == 2
+#define COPY_LOAD COPY2
+#else
+#define COPY_LOAD COPY1
+#endif
+
+DEVICE float Activated(float x) {
+#if ACTIVATION == ACTIVATION_RELU
+  return fmax(x, 0.0f);
+#elif ACTIVATION == ACTIVATION_RELU6
+  return fmin(fmax(x, 0.0f), 6.0f);
+#elif ACTIVATION == ACTIVATION_SILU
+  return x / (1.0f + exp(-x));
+#else
+  return x;
+#endif
+}
+
+// The element of a step's pixels that an item's j-th fetch begins with: neighbouring items fetch what lies side by side in memory.
+#if LAYOUT == LAYOUT_NHWC
+#define FETCH_PIXEL(i) ((i) / (TILE_K / LOAD))
+#define FETCH_DEPTH(i) ((i) % (TILE_K / LOAD) * LOAD)
+#define FETCHED_PIXELS 1
+#else
+#define FETCH_PIXEL(i) ((i) % (TILE_M / LOAD) * LOAD)
+#define FETCH_DEPTH(i) ((i) / (TILE_M / LOAD))
+#define FETCHED_PIXELS LOAD
+#endif
+
+typedef struct {
+  size_t at[FETCHES_M];  // where the window begins, before the image when there is padding: it wraps around, and back
+#if PADDED
+  int y[FETCHES_M], x[FETCHES_M];  // its row and column
+#endif
+} Windows;
+
+DEVICE void FindWindows(int item, int first_pixel, int pixels, int group, Windows* windows) {
+  UNROLL
+  for (int j = 0; j < FETCHES_M; ++j) {
+    const int m = min(first_pixel + FETCH_PIXEL(item + j * ITEMS), pixels - FETCHED_PIXELS);
+    const int image = m / PIXELS, y = m % PIXELS / OW * STRIDE_H - PAD_TOP, x = m % PIXELS % OW * STRIDE_W - PAD_LEFT;
+#if LAYOUT == LAYOUT_NHWC
+    windows->at[j] = (size_t)image * (H * W * C) + (size_t)((y * W + x) * C + group * CG);
+#else
+    windows->at[j] = (size_t)image * (H * W * C) + (size_t)(group * CG * H * W + y * W + x);
+#endif
+#if PADDED
+    windows->y[j] = y;
+    windows->x[j] = x;
+#endif
+  }
+}
+
+DEVICE void FetchPixels(GLOBAL const value_t* input, int item, int step, const Windows* windows, staged_t* fetched) {
+#if CG % TILE_K == 0  // one tap for the whole step
+  const int tap = step * TILE_K / CG;
+#endif
+  UNROLL
+  for (int j = 0; j < FETCHES_M; ++j) {
+    const int depth = step * TILE_K + FETCH_DEPTH(item + j * ITEMS);
+#if CG % TILE_K == 0
+    const int channel = depth - tap * CG;
+#else
+    const int tap = depth / CG, channel = depth % CG;
+#endif
+    const int dy = tap / S * DILATION_H, dx = tap % S * DILATION_W;
+    int inside = 1;
+#if DEPTH % TILE_K != 0
+    inside = depth < DEPTH;
+#endif
+#if TILE_M * TILE_K / LOAD % ITEMS != 0
+    inside = inside && item + j * ITEMS < TILE_M * TILE_K / LOAD;
+#endif
+#if PADDED
+    inside = inside && (uint)(windows->y[j] + dy) < (uint)H && (uint)(windows->x[j] + dx) < (uint)W;
+#endif
+    UNROLL
+    for (int v = 0; v < LOAD; ++v) fetched[j * LOAD + v] = 0;
+    if (inside) {
+#if LAYOUT == LAYOUT_NHWC
+      const size_t at = windows->at[j] + (size_t)((dy * W + dx) * C + channel);
+#else
+      const size_t at = windows->at[j] + (size_t)(channel * H * W + dy * W + dx);
+#endif
+      COPY_LOAD(fetched + j * LOAD, at, input);
+    }
+  }
+}
+
+DEVICE void StagePixels(int item, const staged_t* fetched, LOCAL staged_t* pixels) {
+  UNROLL
+  for (int j = 0; j < FETCHES_M; ++j) {
+    const int i = item + j * ITEMS;
+#if TILE_M * TILE_K / LOAD % ITEMS != 0
+    if (i < TILE_M * TILE_K / LOAD)
+#endif
+    {
+      UNROLL
+      for (int v = 0; v < LOAD; ++v) {
+#if LAYOUT == LAYOUT_NHWC
+        pixels[(FETCH_DEPTH(i) + v) * ROW + FETCH_PIXEL(i)] = fetched[j * LOAD + v];
+#else
+        pixels[FETCH_DEPTH(i) * ROW + FETCH_PIXEL(i) + v] = fetched[j * LOAD + v];
+#endif
+      }
+    }
+  }
+}
+
+// A step's weights lie in one piece, as they are staged.
+DEVICE void FetchWeights(GLOBAL const value_t* weight, int item, size_t tile_step, staged_t* fetched) {
+  UNROLL
+  for (int j = 0; j < FETCHES_N; ++j) {
+    const int i = item + j * ITEMS;
+#if TILE_N * TILE_K / 4 % ITEMS != 0
+    if (i < TILE_N * TILE_K / 4)
+#endif
+    {
+      const size_t at = tile_step * (TILE_N * TILE_K) + (size_t)(4 * i);
+      COPY4(fetched + 4 * j, at, weight);
+    }
+  }
+}
+
+DEVICE void StageWeights(int item, const staged_t* fetched, LOCAL staged_t* weights) {
+  UNROLL
+  for (int j = 0; j < FETCHES_N; ++j) {
+    const int i = item + j * ITEMS;
+#if TILE_N * TILE_K / 4 % ITEMS != 0
+    if (i < TILE_N * TILE_K / 4)
+#endif
+    {
+      staged4_t v;
+      v.x = fetched[4 * j], v.y = fetched[4 * j + 1], v.z = fetched[4 * j + 2], v.w = fetched[4 * j + 3];
+      *(LOCAL staged4_t*)(weights + 4 * i) = v;
+    }
+  }
+}
+
+// sum += pixels * weights, over one step's depth.
+DEVICE void AddStep(int item_m, int item_n, LOCAL const staged_t* pixels, LOCAL const staged_t* weights, float sum[ITEM_M][ITEM_N]) {
+#if UNROLL_K == 0
+  UNROLL
+#else
+  UNROLL_BY(UNROLL_K)
+#endif
+  for (int k = 0; k < TILE_K; ++k) {
+    float a[ITEM_M], b[ITEM_N];
+    UNROLL
+    for (int i = 0; i < ITEM_M; i += WIDTH_M) {
+      const int at = k * ROW + i * GROUP_M + item_m * WIDTH_M;
+#if WIDTH_M == 4
+      const float4 v = STAGED4(at, pixels);
+      a[i] = v.x, a[i + 1] = v.y, a[i + 2] = v.z, a[i + 3] = v.w;
+#elif WIDTH_M == 2
+      const float2 v = STAGED2(at, pixels);
+      a[i] = v.x, a[i + 1] = v.y;
+#else
+      a[i] = STAGED(at, pixels);
+#endif
+    }
+    UNROLL
+    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
+      const int at = k * TILE_N + j * GROUP_N + item_n * WIDTH_N;
+#if WIDTH_N == 4
+      const float4 v = STAGED4(at, weights);
+      b[j] = v.x, b[j + 1] = v.y, b[j + 2] = v.z, b[j + 3] = v.w;
+#elif WIDTH_N == 2
+      const float2 v = STAGED2(at, weights);
+      b[j] = v.x, b[j + 1] = v.y;
+#else
+      b[j] = STAGED(at, weights);
+#endif
+    }
+    UNROLL
+    for (int i = 0; i < ITEM_M; ++i) {
+      UNROLL
+      for (int j = 0; j < ITEM_N; ++j) sum[i][j] += a[i] * b[j];
+    }
+  }
+}
+
+// ---- what becomes of the sums ----
+#if SPLIT_K > 1
+typedef float out_t;
+#define FINISHED(x, channel) (x)
+#define STORE(x, i, p) (p)[i] = (x)
+#define STORE2(x, y, i, p) *(GLOBAL float2*)((p) + (i)) = make_float2(x, y)
+#define STORE4(x, y, z, t, i, p) *(GLOBAL float4*)((p) + (i)) = make_float4(x, y, z, t)
+#else
+typedef value_t out_t;
+#if BIAS
+#define FINISHED(x, channel) Activated((x) + GET(channel, bias))
+#else
+#define FINISHED(x, channel) Activated(x)
+#endif
+#define STORE PUT
+#define STORE2 PUT2
+#define STORE4 PUT4
+#endif
+
+DEVICE void StoreTile(float sum[ITEM_M][ITEM_N], int m0, int k0, int group, int pixels, GLOBAL const value_t* bias, GLOBAL out_t* to) {
+#if LAYOUT == LAYOUT_NHWC
+  UNROLL
+  for (int i = 0; i < ITEM_M; ++i) {
+    const int m = m0 + i / WIDTH_M * (GROUP_M * WIDTH_M) + i % WIDTH_M;
+    if (m >= pixels) continue;
+    UNROLL
+    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
+      const int k = k0 + j * GROUP_N, channel = group * KG + k;
+      const size_t at = (size_t)m * K + (size_t)channel;
+#if KG % WIDTH_N == 0 && WIDTH_N == 4
+      if (k < KG)
+        STORE4(FINISHED(sum[i][j], channel), FINISHED(sum[i][j + 1], channel + 1), FINISHED(sum[i][j + 2], channel + 2),
+               FINISHED(sum[i][j + 3], channel + 3), at, to);
+#elif KG % WIDTH_N == 0 && WIDTH_N == 2
+      if (k < KG) STORE2(FINISHED(sum[i][j], channel), FINISHED(sum[i][j + 1], channel + 1), at, to);
+#else
+      UNROLL
+      for (int v = 0; v < WIDTH_N; ++v)
+        if (k + v < KG) STORE(FINISHED(sum[i][j + v], channel + v), at + (size_t)v, to);
+#endif
+    }
+  }
+#else
+  UNROLL
+  for (int i = 0; i < ITEM_M; i += WIDTH_M) {
+    const int m = m0 + i * GROUP_M;
+    UNROLL
+    for (int j = 0; j < ITEM_N; ++j) {
+      const int k = k0 + j / WIDTH_N * (GROUP_N * WIDTH_N) + j % WIDTH_N, channel = group * KG + k;
+      if (k >= KG) continue;
+#if PIXELS % WIDTH_M == 0 && WIDTH_M > 1
+      if (m >= pixels) continue;
+      const size_t at = ((size_t)(m / PIXELS) * K + (size_t)channel) * PIXELS + (size_t)(m % PIXELS);
+#if WIDTH_M == 4
+      STORE4(FINISHED(sum[i][j], channel), FINISHED(sum[i + 1][j], channel), FINISHED(sum[i + 2][j], channel),
+             FINISHED(sum[i + 3][j], channel), at, to);
+#else
+      STORE2(FINISHED(sum[i][j], channel), FINISHED(sum[i + 1][j], channel), at, to);
+#endif
+#else
+      UNROLL
+      for (int v = 0; v < WIDTH_M; ++v)
+        if (m + v < pixels) {
+          const size_t at = ((size_t)((m + v) / PIXELS) * K + (size_t)channel) * PIXELS + (size_t)((m + v) % PIXELS);
+          STORE(FINISHED(sum[i + v][j], channel), at, to);
+        }
+#endif
+    }
+  }
+#endif
+}
+
+KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(GLOBAL const value_t* RESTRICT input, GLOBAL const value_t* RESTRICT weight_packed,
+                                             GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT output, int n
+#if SPLIT_K > 1
+                                             , GLOBAL uchar* RESTRICT workspace
+#endif
+) {
+  LOCAL_ARRAY(staged_t, pixels, BUFFERS * TILE_K * ROW);
+  LOCAL_ARRAY(staged_t, weights, BUFFERS * TILE_K * TILE_N);
+  const int item = (int)get_local_id(0), tile = (int)get_group_id(0), slice = (int)get_group_id(1);
+  const int all_pixels = n * PIXELS;
+#if LAYOUT == LAYOUT_NHWC  // neighbouring items store side by side
+  const int item_n = item % GROUP_N, item_m = item / GROUP_N;
+#else
+  const int item_m = item % GROUP_M, item_n = item / GROUP_M;
+#endif
+#if ORDER == ORDER_PIXELS
+  const int tile_m = tile / (TILES_N * GROUPS), tile_n = tile % (TILES_N * GROUPS);
+#else
+  const int tiles_m = (all_pixels + TILE_M - 1) / TILE_M;
+  const int tile_m = tile % tiles_m, tile_n = tile / tiles_m;
+#endif
+  const int group = tile_n / TILES_N;
+
+  float sum[ITEM_M][ITEM_N];
+  UNROLL
+  for (int i = 0; i < ITEM_M; ++i) {
+    UNROLL
+    for (int j = 0; j < ITEM_N; ++j) sum[i][j] = 0.0f;
+  }
+  Windows windows;
+  FindWindows(item, tile_m * TILE_M, all_pixels, group, &windows);
+  const size_t tile_weights = (size_t)tile_n * STEPS;
+  const int first = slice * STEPS_PER_SLICE, last = min(STEPS, first + STEPS_PER_SLICE);
+  staged_t next_pixels[FETCHES_M * LOAD], next_weights[FETCHES_N * 4];
+
+#if PREFETCH != PREFETCH_NONE
+  FetchPixels(input, item, first, &windows, next_pixels);
+  FetchWeights(weight_packed, item, tile_weights + (size_t)first, next_weights);
+#endif
+  for (int step = first; step < last; ++step) {
+    const int buffer = (step - first) % BUFFERS;  // with two, the others may still read the one of the step before
+#if PREFETCH == PREFETCH_NONE
+    FetchPixels(input, item, step, &windows, next_pixels);
+    FetchWeights(weight_packed, item, tile_weights + (size_t)step, next_weights);
+#endif
+    StagePixels(item, next_pixels, pixels + buffer * (TILE_K * ROW));
+    StageWeights(item, next_weights, weights + buffer * (TILE_K * TILE_N));
+    barrier(CLK_LOCAL_MEM_FENCE);
+#if PREFETCH != PREFETCH_NONE
+    if (step + 1 < last) {
+      FetchPixels(input, item, step + 1, &windows, next_pixels);
+      FetchWeights(weight_packed, item, tile_weights + (size_t)(step + 1), next_weights);
+    }
+#endif
+    AddStep(item_m, item_n, pixels + buffer * (TILE_K * ROW), weights + buffer * (TILE_K * TILE_N), sum);
+#if BUFFERS == 1
+    barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+  }
+
+#if SPLIT_K > 1
+  GLOBAL float* to = (GLOBAL float*)workspace + (size_t)slice * (size_t)all_pixels * K;
+#else
+  GLOBAL value_t* to = output;
+#endif
+  StoreTile(sum, tile_m * TILE_M + item_m * WIDTH_M, tile_n % TILES_N * TILE_N + item_n * WIDTH_N, group, all_pixels, bias, to);
+}
+
+#if SPLIT_K > 1
+KERNEL GROUP_SIZE(64, 1, 1) void add_slices(GLOBAL const value_t* RESTRICT input, GLOBAL const value_t* RESTRICT weight_packed,
+                                            GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT output, int n,
+                                            GLOBAL uchar* RESTRICT workspace) {
+  const size_t at = get_global_id(0), count = (size_t)n * PIXELS * K;
+  if (at >= count) return;
+  GLOBAL const float* from = (GLOBAL const float*)workspace + at;
+  float sum = 0.0f;
+  UNROLL
+  for (int slice = 0; slice < SPLIT_K; ++slice) sum += from[(size_t)slice * count];
+#if BIAS
+  sum += GET(LAYOUT == LAYOUT_NHWC ? at % K : at / PIXELS % K, bias);
+#endif
+  PUT(Activated(sum), at, output);
+}
+#endif
+
+// weight -> packed: [GROUPS, TILES_N, STEPS, TILE_K, TILE_N], zeros beyond the last channel and the last step
+KERNEL GROUP_SIZE(64, 1, 1) void pack(GLOBAL const value_t* RESTRICT weight, GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT packed) {
+  const size_t at = get_global_id(0);
+  if (at >= (size_t)GROUPS * TILES_N * STEPS * TILE_K * TILE_N) return;
+  const size_t tile = at / TILE_N / TILE_K / STEPS;
+  const int depth = (int)(at / TILE_N % (STEPS * TILE_K)), k = (int)(tile % TILES_N) * TILE_N + (int)(at % TILE_N);
+  const int tap = depth / CG, channel = depth % CG;
+  float value = 0.0f;
+  if (depth < DEPTH && k < KG) {
+    const size_t out = tile / TILES_N * KG + (size_t)k;
+    value = GET(LAYOUT == LAYOUT_NHWC ? out * DEPTH + (size_t)depth : (out * CG + (size_t)channel) * (R * S) + (size_t)tap, weight);
+  }
+  PUT(value, at, packed);
+}
