@@ -113,7 +113,8 @@ KERNEL GROUP_SIZE(CHOOSERS, 1, 1) void choose(GLOBAL const float* boxes, GLOBAL 
       barrier(CLK_LOCAL_MEM_FENCE);
       for (int i = item; i < n; i += CHOOSERS) {
         const ulong key = KeyOf(scores[i], i);
-        if (scores[i] > (float)SCORE_THRESHOLD && (shift == 56 || key >> (shift + 8) == prefix)) atomic_inc(&histogram[(int)(key >> shift & 255)]);
+        const bool counts = scores[i] > (float)SCORE_THRESHOLD && (shift == 56 || key >> (shift + 8) == prefix);
+        if (counts) atomic_inc(&histogram[(int)(key >> shift & 255)]);
       }
       barrier(CLK_LOCAL_MEM_FENCE);
       if (item < 16) {

@@ -98,11 +98,14 @@ DEVICE float ByteBetween(GLOBAL const uchar* image, int width, int channels, int
   GLOBAL const uchar* top = image + row.first * width * channels + channel;
   GLOBAL const uchar* bottom = image + row.second * width * channels + channel;
   const int left = column.first * channels, right = column.second * channels;
-  return mix(mix((float)top[left], (float)top[right], column.weight), mix((float)bottom[left], (float)bottom[right], column.weight), row.weight);
+  const float above = mix((float)top[left], (float)top[right], column.weight);
+  const float below = mix((float)bottom[left], (float)bottom[right], column.weight);
+  return mix(above, below, row.weight);
 }
 
 // Blue, green and red where luma and chroma are to be sampled.
-DEVICE void ColourAt(GLOBAL const uchar* frame, const Tap row, const Tap column, const Tap chroma_row, const Tap chroma_column, float* colour) {
+DEVICE void ColourAt(GLOBAL const uchar* frame, const Tap row, const Tap column, const Tap chroma_row, const Tap chroma_column,
+                     float* colour) {
   const float kr = MATRIX == MATRIX_BT601 ? 0.299f : 0.2126f, kb = MATRIX == MATRIX_BT601 ? 0.114f : 0.0722f, kg = 1.0f - kr - kb;
   const float spread = FULL_RANGE ? 1.0f : 255.0f / 224.0f;
   GLOBAL const uchar* chroma = frame + (size_t)H * W;

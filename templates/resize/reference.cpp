@@ -58,7 +58,7 @@ void run(const input_t* input, output_t* output, int64_t n, const Context&) {
     for (int64_t channel = 0; channel < C; ++channel) {
       const auto pixel = [&](int64_t y, int64_t x) {
         return Value(LAYOUT == LAYOUT_NHWC ? input[((image * H + y) * W + x) * C + channel]
-                                            : input[((image * C + channel) * H + y) * W + x]);
+                                           : input[((image * C + channel) * H + y) * W + x]);
       };
       for (int64_t y = 0; y < OH; ++y)
         for (int64_t x = 0; x < OW; ++x) {

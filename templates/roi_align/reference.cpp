@@ -8,8 +8,13 @@ struct Span {  // a roi along one axis, in pixels of the feature map
   int64_t grid;  // samples of a bin
 };
 
+double Value(float value) { return value; }
+double Value(uint16_t half) { return HalfToFloat(half); }
+void Assign(double value, float* to) { *to = float(value); }
+void Assign(double value, uint16_t* half) { *half = FloatToHalf(float(value)); }
+
 struct Level {
-  const float* pixels;
+  const input_t* pixels;
   int64_t h, w;
   double scale;
 };
@@ -40,8 +45,8 @@ double SampleAt(const Span& span, int64_t bin, int64_t i) {
 double Bilinear(const Level& map, int64_t image, int64_t channel, double y, double x) {
   const int64_t h = map.h, w = map.w;
   const auto pixel = [&](int64_t row, int64_t column) {
-    return double(map.pixels[LAYOUT == LAYOUT_NHWC ? ((image * h + row) * w + column) * C + channel
-                                                   : ((image * C + channel) * h + row) * w + column]);
+    return Value(map.pixels[LAYOUT == LAYOUT_NHWC ? ((image * h + row) * w + column) * C + channel
+                                                  : ((image * C + channel) * h + row) * w + column]);
   };
   if (y < -1 || y > double(h) || x < -1 || x > double(w)) return 0;
   y = Min(Max(y, 0.0), double(h - 1));
@@ -52,8 +57,8 @@ double Bilinear(const Level& map, int64_t image, int64_t channel, double y, doub
          fy * ((1 - fx) * pixel(bottom, left) + fx * pixel(bottom, right));
 }
 
-void run(const float* input, const float* level1, const float* level2, const float* level3, const float* level4, const float* rois,
-         const int64_t* batch_indices, float* output, int64_t n, int64_t r, const Context&) {
+void run(const input_t* input, const input_t* level1, const input_t* level2, const input_t* level3, const input_t* level4,
+         const float* rois, const int64_t* batch_indices, output_t* output, int64_t n, int64_t r, const Context&) {
   const double scale = SPATIAL_SCALE;
   const Level pyramid[5] = {{input, H, W, scale},
                             {level1, H1, W1, scale / 2},
@@ -77,9 +82,9 @@ void run(const float* input, const float* level1, const float* level2, const flo
             for (int64_t ix = 0; ix < across.grid; ++ix)
               sum += Bilinear(map, int64_t(image), channel, SampleAt(down, by, iy), SampleAt(across, bx, ix));
           const double samples = double(Max<int64_t>(down.grid, 0) * Max<int64_t>(across.grid, 0));
-          output[LAYOUT == LAYOUT_NHWC ? ((i * OUTPUT_HEIGHT + by) * OUTPUT_WIDTH + bx) * C + channel
-                                       : ((i * C + channel) * OUTPUT_HEIGHT + by) * OUTPUT_WIDTH + bx] =
-              float(samples > 0 ? sum / samples : 0.0);
+          Assign(samples > 0 ? sum / samples : 0.0,
+                 output + (LAYOUT == LAYOUT_NHWC ? ((i * OUTPUT_HEIGHT + by) * OUTPUT_WIDTH + bx) * C + channel
+                                                 : ((i * C + channel) * OUTPUT_HEIGHT + by) * OUTPUT_WIDTH + bx));
         }
   }
 }
@@ -98,13 +103,13 @@ double NextJitter(uint64_t* state) {  // close to normal, variance 1
   return sum;
 }
 
-void make_inputs(float* input, float* level1, float* level2, float* level3, float* level4, float* rois, int64_t* batch_indices, int64_t n,
-                 int64_t r, uint64_t seed) {
+void make_inputs(input_t* input, input_t* level1, input_t* level2, input_t* level3, input_t* level4, float* rois, int64_t* batch_indices,
+                 int64_t n, int64_t r, uint64_t seed) {
   uint64_t state = seed;
-  float* const maps[5] = {input, level1, level2, level3, level4};
+  input_t* const maps[5] = {input, level1, level2, level3, level4};
   const int64_t pixels[5] = {H * W, H1 * W1, H2 * W2, H3 * W3, H4 * W4};
   for (int k = 0; k < LEVELS; ++k)
-    for (int64_t i = 0; i < n * C * pixels[k]; ++i) maps[k][i] = float(2 * NextUniform(&state) - 1);
+    for (int64_t i = 0; i < n * C * pixels[k]; ++i) Assign(2 * NextUniform(&state) - 1, maps[k] + i);
   const double width = W / double(SPATIAL_SCALE), height = H / double(SPATIAL_SCALE);
   for (int64_t i = 0; i < r; ++i) {
     const double size = Max(12.0, 110 * exp(0.85 * NextJitter(&state))), aspect = exp(0.4 * NextJitter(&state));

@@ -28,6 +28,12 @@ typedef long index_t;
 #define PIECES (BLOCK / (VECTOR * CHANNELS))
 #define SHIFT (ALIGNED ? 0.5f : 0.0f)
 
+// VECTOR channels in registers (value_t), and one of them in memory (stored_t).
+#if DTYPE == DTYPE_F16
+typedef half stored_t;
+#else
+typedef float stored_t;
+#endif
 #if VECTOR == 4
 typedef float4 value_t;
 #define ZERO make_float4(0, 0, 0, 0)
@@ -41,31 +47,26 @@ typedef float value_t;
 
 // ---- numbers that are the sum of two floats, the second too small to change the first
 
-typedef struct {
-  float high, low;
-} Two;
+typedef float2 Two;  // x + y. A vector, for Mesa's rusticl (22.3) loses parts of structures within structures
 
 DEVICE Two MakeTwo(float high, float low) {
-  Two two;
-  two.high = high + low;
-  two.low = low - (two.high - high);
-  return two;
+  const float sum = high + low;
+  return make_float2(sum, low - (sum - high));
 }
 DEVICE Two SumOf(Two a, Two b) {
-  const float sum = a.high + b.high, other = sum - a.high;
-  return MakeTwo(sum, (a.high - (sum - other)) + (b.high - other) + (a.low + b.low));
+  const float sum = a.x + b.x, other = sum - a.x;
+  return MakeTwo(sum, (a.x - (sum - other)) + (b.x - other) + (a.y + b.y));
 }
 DEVICE Two ProductOf(Two a, float b) {
-  const float product = a.high * b;
-  return MakeTwo(product, fma(a.high, b, -product) + a.low * b);
+  const float product = a.x * b;
+  return MakeTwo(product, fma(a.x, b, -product) + a.y * b);
 }
 DEVICE Two QuotientOf(Two a, float b) {
-  const float quotient = a.high / b;
-  return MakeTwo(quotient, (fma(-quotient, b, a.high) + a.low) / b);
+  const float quotient = a.x / b;
+  return MakeTwo(quotient, (fma(-quotient, b, a.x) + a.y) / b);
 }
 DEVICE Two Negative(Two a) {
-  a.high = -a.high, a.low = -a.low;
-  return a;
+  return make_float2(-a.x, -a.y);
 }
 
 // ---- a roi along one axis
@@ -83,13 +84,13 @@ DEVICE Span SpanOf(float from, float to, int bins, Two scale) {
   Span span;
   span.start = SumOf(ProductOf(scale, from), shift);
   Two size = SumOf(SumOf(ProductOf(scale, to), shift), Negative(span.start));
-  if (!ALIGNED && (size.high < 1.0f || (size.high == 1.0f && size.low < 0.0f))) size = MakeTwo(1.0f, 0.0f);
+  if (!ALIGNED && (size.x < 1.0f || (size.x == 1.0f && size.y < 0.0f))) size = MakeTwo(1.0f, 0.0f);
   span.bin = QuotientOf(size, (float)bins);
 #if SAMPLING_RATIO > 0
   span.grid = SAMPLING_RATIO;
 #else
-  const float whole = ceil(span.bin.high);
-  span.grid = max((int)whole + (whole == span.bin.high && span.bin.low > 0.0f ? 1 : 0), 0);
+  const float whole = ceil(span.bin.x);
+  span.grid = max((int)whole + (whole == span.bin.x && span.bin.y > 0.0f ? 1 : 0), 0);
 #endif
   span.step = QuotientOf(span.bin, (float)max(span.grid, 1));
   return span;
@@ -102,7 +103,7 @@ typedef struct {
 
 DEVICE Sample SampleAt(Span span, int bin, int i, int extent) {
   const Two at = SumOf(SumOf(span.start, ProductOf(span.bin, (float)bin)), ProductOf(span.step, (float)i + 0.5f));
-  float whole = floor(at.high), rest = (at.high - whole) + at.low;
+  float whole = floor(at.x), rest = (at.x - whole) + at.y;
   if (rest < 0.0f) whole -= 1.0f, rest += 1.0f;
   Sample sample;
   sample.keep = sample.move = 0.0f;
@@ -122,7 +123,7 @@ DEVICE int2 InsideOf(Span span, int bin, int extent) {
   return make_int2(0, SAMPLING_RATIO);
 #else
   if (span.grid == 0) return make_int2(0, 0);
-  const float start = span.start.high + (float)bin * span.bin.high, scale = 1.0f / span.step.high;
+  const float start = span.start.x + (float)bin * span.bin.x, scale = 1.0f / span.step.x;
   const float from = (-1.0f - start) * scale - 3.0f, to = ((float)extent - start) * scale + 3.0f, most = (float)span.grid;
   return make_int2((int)clamp(from, 0.0f, most), (int)clamp(to, 0.0f, most));
 #endif
@@ -131,7 +132,7 @@ DEVICE int2 InsideOf(Span span, int bin, int extent) {
 // ---- levels of a pyramid
 
 typedef struct {
-  GLOBAL const float* pixels;
+  GLOBAL const stored_t* pixels;
   int h, w;
   Two scale;
 } Level;
@@ -139,13 +140,13 @@ typedef struct {
 // Comparing areas instead of taking a logarithm, as the reference does.
 DEVICE int LevelOf(GLOBAL const float* box) {
   const Two width = SumOf(MakeTwo(box[2], 0.0f), MakeTwo(-box[0], 0.0f)), height = SumOf(MakeTwo(box[3], 0.0f), MakeTwo(-box[1], 0.0f));
-  const Two area = SumOf(ProductOf(width, height.high), ProductOf(width, height.low));
+  const Two area = SumOf(ProductOf(width, height.x), ProductOf(width, height.y));
   const Two canonical = TWO_OF(CANONICAL_SIZE * CANONICAL_SIZE * (1 - 1.3863e-6));
   int level = 0;
   for (int k = 1; k < LEVELS; ++k) {
     const float by = k >= CANONICAL_LEVEL ? (float)(1 << 2 * (k - CANONICAL_LEVEL)) : 1.0f / (float)(1 << 2 * (CANONICAL_LEVEL - k));
     const Two limit = ProductOf(canonical, by);
-    if (area.high > limit.high || (area.high == limit.high && area.low >= limit.low)) level = k;
+    if (area.x > limit.x || (area.x == limit.x && area.y >= limit.y)) level = k;
   }
   return level;
 }
@@ -182,11 +183,31 @@ DEVICE int MakeTaps(Span span, int bin, int extent, float share, LOCAL Tap* taps
 
 // ---- pooling
 
-DEVICE value_t ValueAt(GLOBAL const float* from) {
-#if VECTOR == 1
-  return *from;
+DEVICE value_t ValueAt(GLOBAL const stored_t* from) {
+#if DTYPE == DTYPE_F16
+#if VECTOR == 4
+  return vloada_half4(0, from);
+#elif VECTOR == 2
+  return vloada_half2(0, from);
+#else
+  return vload_half(0, from);
+#endif
 #else
   return *(GLOBAL const value_t*)from;
+#endif
+}
+
+DEVICE void StoreValue(value_t value, GLOBAL stored_t* to) {
+#if DTYPE == DTYPE_F16
+#if VECTOR == 4
+  vstorea_half4(value, 0, to);
+#elif VECTOR == 2
+  vstorea_half2(value, 0, to);
+#else
+  vstore_half(value, 0, to);
+#endif
+#else
+  *(GLOBAL value_t*)to = value;
 #endif
 }
 
@@ -196,12 +217,13 @@ DEVICE value_t ValueAt(GLOBAL const float* from) {
 #define PIXEL(y, x) ((y) * map.w + (x))
 #endif
 
-DEVICE void AddTap(GLOBAL const float* input, int pixel, float weight, const int* channels, value_t* sums) {
+DEVICE void AddTap(GLOBAL const stored_t* input, int pixel, float weight, const int* channels, value_t* sums) {
   UNROLL
   for (int k = 0; k < CHANNELS; ++k) sums[k] += ValueAt(input + channels[k] + pixel) * weight;
 }
 
-DEVICE void AddSamples(GLOBAL const float* input, Level map, Span down, Span across, int by, int bx, float share, const int* channels, value_t* sums) {
+DEVICE void AddSamples(GLOBAL const stored_t* input, Level map, Span down, Span across, int by, int bx, float share, const int* channels,
+                       value_t* sums) {
   const int2 rows = InsideOf(down, by, map.h), columns = InsideOf(across, bx, map.w);
   for (int iy = rows.x; iy < rows.y; ++iy) {
     const Sample row = SampleAt(down, by, iy, map.h);
@@ -216,10 +238,10 @@ DEVICE void AddSamples(GLOBAL const float* input, Level map, Span down, Span acr
   }
 }
 
-KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input, GLOBAL const float* RESTRICT level1,
-                                              GLOBAL const float* RESTRICT level2, GLOBAL const float* RESTRICT level3,
-                                              GLOBAL const float* RESTRICT level4, GLOBAL const float* RESTRICT rois,
-                                              GLOBAL const index_t* RESTRICT batch_indices, GLOBAL float* RESTRICT output, int n, int r) {
+KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const stored_t* RESTRICT input, GLOBAL const stored_t* RESTRICT level1,
+                                              GLOBAL const stored_t* RESTRICT level2, GLOBAL const stored_t* RESTRICT level3,
+                                              GLOBAL const stored_t* RESTRICT level4, GLOBAL const float* RESTRICT rois,
+                                              GLOBAL const index_t* RESTRICT batch_indices, GLOBAL stored_t* RESTRICT output, int n, int r) {
   const int item = (int)get_local_id(0), group = (int)get_group_id(0);
 #if ORDER == ORDER_BLOCKS_LAST
   const int roi = group % r, block = group / r;
@@ -336,15 +358,11 @@ KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const float* RESTRICT input
     for (int k = 0; k < CHANNELS; ++k) {
       if (first[k] >= C) continue;
 #if LAYOUT == LAYOUT_NHWC
-      GLOBAL float* to = output + bin * C + first[k];
+      GLOBAL stored_t* to = output + bin * C + first[k];
 #else
-      GLOBAL float* to = output + first[k] * BINS + bin;
+      GLOBAL stored_t* to = output + first[k] * BINS + bin;
 #endif
-#if VECTOR == 1
-      *to = sums[k];
-#else
-      *(GLOBAL value_t*)to = sums[k];
-#endif
+      StoreValue(sums[k], to);
     }
   }
 }
