@@ -4,8 +4,9 @@
 bench/vision.sh sets everything up and calls this. By hand:
   bench/vision.py --list --only roi > workloads.json              the workloads, for `lathe tune` and `lathe build`
   bench/vision.py --library kernels/ --peers opencv,torch         kernels/: what `lathe build` wrote for them
-Each round calls every contestant in turn for --seconds; what counts is the 20 % quantile of all its calls, since noise only adds time. Copying
-memory is a contestant like the others. Exit status: 0; 1 when a result is wrong or nothing could be timed; 2 on misuse.
+Each round calls every contestant in turn for --seconds; what counts is the 20 % quantile of all its calls, since noise only adds time. With one
+thread a call's time is the processor time of the process: on a busy machine a long call is interrupted where a short one is not, and by the clock it
+would look slower than it is. Copying memory is a contestant like the others. Exit status: 0; 1 when a result is wrong or nothing could be timed; 2 on misuse.
 """
 import argparse
 import json
@@ -38,6 +39,9 @@ from kernel_library import KernelLibrary, aligned  # noqa: E402
 CASES = [c for c in vision_cases.all_cases() if options.only in c.name]
 
 
+clock = time.process_time if options.threads == 1 else time.perf_counter
+
+
 def race(contestants):
     """{name: (seconds by the 20 % quantile, number of samples)}"""
     batches, samples = {}, {name: [] for name in contestants}
@@ -52,12 +56,11 @@ def race(contestants):
             run()
             end = time.perf_counter() + options.seconds
             while True:
-                begin = time.perf_counter()
+                begin = clock()
                 for _ in range(batch):
                     run()
-                now = time.perf_counter()
-                samples[name].append((now - begin) / batch)
-                if now > end:
+                samples[name].append((clock() - begin) / batch)
+                if time.perf_counter() > end:
                     break
     return {name: (float(np.quantile(values, 0.2)), len(values)) for name, values in samples.items()}
 
