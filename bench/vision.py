@@ -154,6 +154,8 @@ def main():
         result, mistakes = one_case(library, case, copy, 2 * size)
         results.append(result)
         wrong += mistakes
+        for line in mistakes:
+            print("WRONG " + line, file=sys.stderr)
         times = {p: v["seconds"] for p, v in result["peers"].items()}
         fastest = min(times, key=times.get, default=None)
         share = f"{result['share_of_copy'] * 100:.0f} %" if result["share_of_copy"] else "-"
@@ -182,8 +184,6 @@ def main():
     if options.plot:
         with open(options.plot, "w") as file:
             file.write(plot(results))
-    for line in wrong:
-        print("WRONG " + line, file=sys.stderr)
     return 1 if wrong else 0
 
 
