@@ -100,7 +100,7 @@ TEST_F(Oclgrind, FindsNothingInAnyTemplate) {
   const std::unique_ptr<Workshop> shop = Shop(*library);
   ASSERT_NE(shop, nullptr);
   const int configs = FromEnvironment("LATHE_OCLGRIND_CONFIGS", 1);
-  const auto most_shapes = static_cast<size_t>(FromEnvironment("LATHE_OCLGRIND_SHAPES", 3));
+  const auto most_shapes = static_cast<size_t>(FromEnvironment("LATHE_OCLGRIND_SHAPES", 2));
   std::mt19937_64 random(5);
   for (const Operator* op : library->operators())
     for (const KernelTemplate* tmpl : library->TemplatesOf(op->name())) {
