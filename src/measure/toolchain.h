@@ -1,6 +1,7 @@
 // Toolchain: a compiler and how to call it. A cross compiler is another one of these.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,14 @@ struct Toolchain {
   std::vector<std::string> flags = {"-std=c++20", "-O3", "-march=native", "-fPIC", "-shared"};
   std::vector<std::string> extra_flags;  // after those of the template: -fsanitize=address
 
+  // Of a cross toolchain, which a profile describes (toolchain_profile.h); all empty for this machine's own compiler.
+  std::string profile;                // its name, for messages
+  std::string architecture;           // what it builds for: "aarch64"
+  std::vector<std::string> features;  // that the machine which runs it must have: "asimddp"
+  std::vector<std::string> launcher;  // starts built programs on this machine: qemu-aarch64-static -L SYSROOT
+  std::filesystem::path worker;       // a lathe-worker of that architecture, for the launcher
+
+  bool cross() const { return !profile.empty(); }
   // $CXX, or c++.
   static Toolchain Default();
 };
