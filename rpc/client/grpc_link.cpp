@@ -162,7 +162,8 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
   void PushJob(const MeasureRequest& request) {
     const std::shared_ptr<const CandidateText>& text = request.text;
     // An older agent builds references itself.
-    const bool ships_reference = text != nullptr && text->reference != nullptr && text->reference->artifact && held_.protocol() >= kPrebuiltVersion;
+    const bool ships_reference =
+        text != nullptr && text->reference != nullptr && text->reference->artifact && held_.protocol() >= kPrebuiltVersion;
     const bool ships_candidate = text != nullptr && text->artifact;
     auto send = [self = shared_from_this(), request](const std::string& reference, const std::string& candidate) {
       v1::ToBoard message;
