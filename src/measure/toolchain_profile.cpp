@@ -56,6 +56,7 @@ class ProfileReader {
     if (!std::regex_match(cpu, std::regex("[a-z0-9.+_-]*"))) return Bad("cpu", fmt::format("'{}' is no name that -mcpu takes", cpu));
     if (!sysroot.empty() && !fs::is_directory(sysroot)) return Bad("sysroot", fmt::format("there is no directory '{}'", sysroot));
     toolchain.flags = {"-std=c++20", "-O3", "-fPIC", "-shared"};
+    if (toolchain.architecture == "aarch64") toolchain.flags.emplace_back(kKeepOrder);
     if (!cpu.empty()) toolchain.flags.push_back((toolchain.architecture == "x86_64" ? "-march=" : "-mcpu=") + cpu);
     if (!sysroot.empty()) toolchain.flags.push_back("--sysroot=" + sysroot);
     for (const std::string& flag : further) {
