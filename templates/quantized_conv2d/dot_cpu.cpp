@@ -26,7 +26,7 @@ constexpr int kBlockK = TILE_K * LANES;              // output channels of a til
 constexpr int kBlocksK = int(CeilDiv(KG, kBlockK));  // in a group
 constexpr int kRaggedK = KG % kBlockK;               // channels in a group's last block; 0: it is full
 
-#if defined(__ARM_FEATURE_DOTPROD) && !defined(__ARM_FEATURE_MATMUL_INT8)
+#if defined(__ARM_NEON) && !defined(__ARM_FEATURE_MATMUL_INT8)
 constexpr bool kFlipped = LANES == 4;
 #else
 constexpr bool kFlipped = false;
@@ -97,6 +97,14 @@ LATHE_INLINE Vec<int32_t, N> Dot(Vec<int32_t, N> sum, Vec<int32_t, N> pixels, Ve
   if constexpr (N == 4) {
     asm("sdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(pixels), "w"(weights));
     return sum;
+  }
+#elif defined(__ARM_NEON)
+  if constexpr (N == 4) {  // products fit 16 bits, neighbours are added in 32, twice
+    Vec<int32_t, N> low, high;
+    asm("smull %0.8h, %2.8b, %3.8b\n\tsmull2 %1.8h, %2.16b, %3.16b\n\tsaddlp %0.4s, %0.8h\n\tsaddlp %1.4s, %1.8h\n\taddp %0.4s, %0.4s, %1.4s"
+        : "=&w"(low), "=&w"(high)
+        : "w"(pixels), "w"(weights));
+    return sum + low;
   }
 #endif
   // Even and odd bytes apart, in lanes of 16 bits; products of two such pairs add up in 32.

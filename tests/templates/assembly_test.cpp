@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "codegen/candidate_source.h"
 #include "core/file.h"
 #include "measure/subprocess.h"
@@ -161,6 +163,23 @@ TEST_F(Assembly, DefaultsOfConvolutionTemplatesKeepTheirSumsInRegisters) {
     ++templates;
   }
   EXPECT_GT(templates, 3);
+}
+
+TEST_F(Assembly, TheDefaultOfTheByteConvolutionIsDotProductsInRegisters) {
+  Result<Toolchain> toolchain = ReadToolchainProfile("aarch64-dotprod");
+  ASSERT_TRUE(toolchain) << toolchain.error().message;
+  toolchain_ = std::move(*toolchain);
+  const Operator* op = *library_->FindOperator("quantized_conv2d");
+  Result<Workload> workload = op->Normalise({"quantized_conv2d", {{"h", 28}, {"w", 28}, {"c", 64}, {"k", 64}, {"r", 3}, {"s", 3}}});
+  ASSERT_TRUE(workload) << workload.error().message;
+  std::string what;
+  const std::optional<HotLoop> loop = LoopOf(**library_->FindTemplate("quantized_conv2d/dot_cpu"), *workload, what);
+  ASSERT_TRUE(loop);
+  EXPECT_GE(loop->multiply_adds, 16) << what;
+  EXPECT_THAT(loop->spills, IsEmpty()) << what;
+  EXPECT_TRUE(std::any_of(loop->instructions.begin(), loop->instructions.end(), [](const std::string& line) {
+    return line.find("sdot") != std::string::npos;
+  })) << what;
 }
 
 // The test would find one: more sums than there are registers.
