@@ -87,7 +87,7 @@ class Assembly : public ::testing::Test {
     if (!first) return std::nullopt;
     const Candidate candidate{workload, tmpl.name(), tmpl.hash(), space->ConfigAt(*first)};
     what = candidate.Key();
-    Result<std::string> assembly = Compile(candidate, tmpl.flags());
+    Result<std::string> assembly = Compile(candidate, tmpl.Flags(target_.backend));
     EXPECT_TRUE(assembly) << what << ": " << assembly.error().message;
     return assembly ? std::optional(FindHotLoop(*assembly)) : std::nullopt;
   }
@@ -195,7 +195,7 @@ TEST_F(Assembly, ATileTooLargeSpills) {
   for (auto& [name, value] : config)
     for (const auto& [large, by] : {std::pair{"LANES", 4}, {"TILE_K", 4}, {"TILE_X", 14}})
       if (name == large) value = int64_t{by};
-  Result<std::string> assembly = Compile({*workload, tmpl->name(), tmpl->hash(), config}, tmpl->flags());
+  Result<std::string> assembly = Compile({*workload, tmpl->name(), tmpl->hash(), config}, tmpl->Flags(target_.backend));
   ASSERT_TRUE(assembly) << assembly.error().message;
   EXPECT_FALSE(FindHotLoop(*assembly).spills.empty());
 }
