@@ -53,10 +53,8 @@ class BoardLink {
   virtual void Acknowledge(const std::vector<uint64_t>& ids) = 0;
   virtual void CancelAll() = 0;
   virtual void Beat() = 0;
-  // Disconnects and begins to free the board; a thousand boards are freed side by side.
+  // Disconnects and frees the board. May block for a second.
   virtual void Release() = 0;
-  // Until the board has heard it, a second at most: one that does not frees itself when the lease runs out.
-  virtual void AwaitRelease() {}
 };
 
 }  // namespace lathe

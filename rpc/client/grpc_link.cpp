@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <deque>
-#include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -399,13 +398,6 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
   std::shared_ptr<Attempt> self_;  // while gRPC has the stream
 };
 
-struct ReleaseCall {
-  grpc::ClientContext context;
-  v1::ReleaseRequest request;
-  v1::ReleaseReply reply;
-  std::promise<void> heard;
-};
-
 class GrpcLink : public BoardLink {
  public:
   explicit GrpcLink(std::shared_ptr<LinkState> state) : state_(std::move(state)) {}
@@ -456,18 +448,16 @@ class GrpcLink : public BoardLink {
   }
   void Release() override {
     Disconnect();
-    auto call = std::make_shared<ReleaseCall>();
+    v1::ReleaseRequest request;
     {
       const std::lock_guard lock(state_->mutex);
       if (state_->lease.empty()) return;
-      call->request.set_lease_id(std::exchange(state_->lease, ""));
+      request.set_lease_id(std::exchange(state_->lease, ""));
     }
-    Limit(call->context, 1);
-    released_ = call->heard.get_future();
-    state_->stub->async()->Release(&call->context, &call->request, &call->reply, [call](const grpc::Status&) { call->heard.set_value(); });
-  }
-  void AwaitRelease() override {
-    if (released_.valid()) released_.wait();
+    grpc::ClientContext context;
+    Limit(context, 1);
+    v1::ReleaseReply reply;
+    (void)state_->stub->Release(&context, request, &reply);  // a board that does not hear it frees itself
   }
 
  private:
@@ -482,7 +472,6 @@ class GrpcLink : public BoardLink {
   std::shared_ptr<LinkState> state_;
   std::mutex mutex_;
   std::shared_ptr<Attempt> attempt_;
-  std::future<void> released_;
 };
 
 }  // namespace
