@@ -237,13 +237,19 @@ TEST_F(Faults, ReadsOutsideTensorsAreFoundWithTheAddressSanitizer) {
 
 TEST_F(Faults, ColdCachesMakeALargeKernelSlower) {
   WorkshopOptions options = TestOptions();
-  const Candidate candidate = FaultCandidate("ok", 0, 100000);
-  const Measurement warm = shop_->Measure({1, candidate, 0, false});
   options.cold_cache = true;
-  const Measurement cold = MakeShop(options)->Measure({1, candidate, 0, false});
-  Expect(cold, MeasureStatus::kOk, "");
-  EXPECT_EQ(cold.conditions.at("repeats"), "1");
-  EXPECT_GT(Seconds(cold), 1.1 * Seconds(warm));
+  const auto cold_shop = MakeShop(options);
+  const Candidate candidate = FaultCandidate("ok", 0, 100000);
+  // A neighbour may slow either side of one comparison, hardly the warm side of each.
+  bool slower = false;
+  for (int attempt = 0; attempt < 8 && !slower; ++attempt) {
+    const Measurement warm = shop_->Measure({1, candidate, 0, false});
+    const Measurement cold = cold_shop->Measure({1, candidate, 0, false});
+    Expect(cold, MeasureStatus::kOk, "");
+    EXPECT_EQ(cold.conditions.at("repeats"), "1");
+    slower = Seconds(cold) > 1.1 * Seconds(warm);
+  }
+  EXPECT_TRUE(slower);
 }
 
 TEST_F(Faults, KernelThreadsShareTheTasks) {
