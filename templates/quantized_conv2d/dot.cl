@@ -1,0 +1,412 @@
+// Convolution of bytes as a matrix product whose left matrix is never stored (implicit GEMM), by dot products of four bytes.
+//   rows: pixels of all images, n*OH*OW   columns: a group's output channels, KG   summed over: R*S*QUADS, fours of channels fastest
+// How items share a tile, and what the knobs do, is said in conv2d's implicit_gemm.cl; this is the same product of whole numbers.
+//
+// Pixels become signed by subtracting 128 (flipping their highest bit), and a pixel in the padding is the zero point, so that
+//   sum of (pixel - zero point)*weight  =  sum of (pixel - 128)*weight  +  (128 - zero point)*(sum of the channel's weights)
+// holds for every window. The last term and the bias are added once, by pack. Channels beyond CG have weights of zero.
+
+#define QUADS ((CG + 3) / 4)
+#define TILE_M (GROUP_M * ITEM_M)
+#define TILE_N (GROUP_N * ITEM_N)
+#define ITEMS (GROUP_M * GROUP_N)
+#define DEPTH (R * S * QUADS)
+#define STEPS ((DEPTH + TILE_K - 1) / TILE_K)
+#define STEPS_PER_SLICE ((STEPS + SPLIT_K - 1) / SPLIT_K)
+#define TILES_N ((KG + TILE_N - 1) / TILE_N)
+#define WEIGHTS ((size_t)GROUPS * TILES_N * STEPS * TILE_K * TILE_N)  // packed fours; behind them lie the K terms that pack adds up
+#define PIXELS (OH * OW)
+#define ROW (TILE_M + PAD)  // of the staged pixels
+#if PREFETCH == PREFETCH_LOCAL
+#define BUFFERS 2
+#else
+#define BUFFERS 1
+#endif
+#define FETCHES_M ((TILE_M * TILE_K / LOAD + ITEMS - 1) / ITEMS)  // of one item, for one step
+#define FETCHES_N ((TILE_N * TILE_K / 4 + ITEMS - 1) / ITEMS)
+#define SIGN_BITS ((int)0x80808080u)
+#define PADDING ((int)((uint)(INPUT_ZERO_POINT ^ 0x80) * 0x01010101u))  // four pixels in the padding
+
+#if ITEM_M % 4 == 0
+#define WIDTH_M 4
+#else
+#define WIDTH_M ITEM_M
+#endif
+#if ITEM_N % 4 == 0
+#define WIDTH_N 4
+#else
+#define WIDTH_N ITEM_N
+#endif
+
+// The element of a step's pixels that an item's j-th fetch begins with: neighbouring items fetch what lies side by side in memory.
+#if LAYOUT == LAYOUT_NHWC
+#define FETCH_PIXEL(i) ((i) / (TILE_K / LOAD))
+#define FETCH_DEPTH(i) ((i) % (TILE_K / LOAD) * LOAD)
+#define FETCHED_PIXELS 1
+#else
+#define FETCH_PIXEL(i) ((i) % (TILE_M / LOAD) * LOAD)
+#define FETCH_DEPTH(i) ((i) / (TILE_M / LOAD))
+#define FETCHED_PIXELS LOAD
+#endif
+
+typedef struct {
+  size_t at[FETCHES_M];  // where the window begins, before the image when there is padding: it wraps around, and back
+#if PADDED
+  int y[FETCHES_M], x[FETCHES_M];  // its row and column
+#endif
+} Windows;
+
+DEVICE void FindWindows(int item, int first_pixel, int pixels, int group, Windows* windows) {
+  UNROLL
+  for (int j = 0; j < FETCHES_M; ++j) {
+    const int m = min(first_pixel + FETCH_PIXEL(item + j * ITEMS), pixels - FETCHED_PIXELS);
+    const int image = m / PIXELS, y = m % PIXELS / OW * STRIDE_H - PAD_TOP, x = m % PIXELS % OW * STRIDE_W - PAD_LEFT;
+#if LAYOUT == LAYOUT_NHWC
+    windows->at[j] = (size_t)image * (H * W * C) + (size_t)((y * W + x) * C + group * CG);
+#else
+    windows->at[j] = (size_t)image * (H * W * C) + (size_t)(group * CG * H * W + y * W + x);
+#endif
+#if PADDED
+    windows->y[j] = y;
+    windows->x[j] = x;
+#endif
+  }
+}
+
+// LOAD fours of channels of one pixel, signed.
+DEVICE void FetchFours(GLOBAL const uchar* input, size_t at, int channel, int* fours) {
+#if LAYOUT == LAYOUT_NHWC && CG % 4 == 0
+#if LOAD == 4
+  const int4 bytes = *(GLOBAL const int4*)(input + at);
+  fours[0] = bytes.x ^ SIGN_BITS, fours[1] = bytes.y ^ SIGN_BITS, fours[2] = bytes.z ^ SIGN_BITS, fours[3] = bytes.w ^ SIGN_BITS;
+#elif LOAD == 2
+  const int2 bytes = *(GLOBAL const int2*)(input + at);
+  fours[0] = bytes.x ^ SIGN_BITS, fours[1] = bytes.y ^ SIGN_BITS;
+#else
+  fours[0] = *(GLOBAL const int*)(input + at) ^ SIGN_BITS;
+#endif
+#else
+  uint four = 0;
+  UNROLL
+  for (int b = 0; b < 4; ++b)
+    if (CG % 4 == 0 || channel + b < CG) four |= (uint)input[at + (size_t)b * (LAYOUT == LAYOUT_NHWC ? 1 : H * W)] << (8 * b);
+  fours[0] = (int)four ^ SIGN_BITS;
+#endif
+}
+
+DEVICE void FetchPixels(GLOBAL const uchar* input, int item, int step, const Windows* windows, int* fetched) {
+#if QUADS % TILE_K == 0  // one tap for the whole step
+  const int tap = step * TILE_K / QUADS;
+#endif
+  UNROLL
+  for (int j = 0; j < FETCHES_M; ++j) {
+    const int depth = step * TILE_K + FETCH_DEPTH(item + j * ITEMS);
+#if QUADS % TILE_K == 0
+    const int channel = (depth - tap * QUADS) * 4;
+#else
+    const int tap = depth / QUADS, channel = depth % QUADS * 4;
+#endif
+    const int dy = tap / S * DILATION_H, dx = tap % S * DILATION_W;
+    int inside = 1;
+#if DEPTH % TILE_K != 0
+    inside = depth < DEPTH;
+#endif
+#if TILE_M * TILE_K / LOAD % ITEMS != 0
+    inside = inside && item + j * ITEMS < TILE_M * TILE_K / LOAD;
+#endif
+#if PADDED
+    inside = inside && (uint)(windows->y[j] + dy) < (uint)H && (uint)(windows->x[j] + dx) < (uint)W;
+#endif
+    UNROLL
+    for (int v = 0; v < LOAD; ++v) fetched[j * LOAD + v] = PADDING;
+    if (inside) {
+#if LAYOUT == LAYOUT_NHWC
+      const size_t at = windows->at[j] + (size_t)((dy * W + dx) * C + channel);
+#else
+      const size_t at = windows->at[j] + (size_t)(channel * H * W + dy * W + dx);
+#endif
+      FetchFours(input, at, channel, fetched + j * LOAD);
+    }
+  }
+}
+
+DEVICE void StagePixels(int item, const int* fetched, LOCAL int* pixels) {
+  UNROLL
+  for (int j = 0; j < FETCHES_M; ++j) {
+    const int i = item + j * ITEMS;
+#if TILE_M * TILE_K / LOAD % ITEMS != 0
+    if (i < TILE_M * TILE_K / LOAD)
+#endif
+    {
+      UNROLL
+      for (int v = 0; v < LOAD; ++v) {
+#if LAYOUT == LAYOUT_NHWC
+        pixels[(FETCH_DEPTH(i) + v) * ROW + FETCH_PIXEL(i)] = fetched[j * LOAD + v];
+#else
+        pixels[FETCH_DEPTH(i) * ROW + FETCH_PIXEL(i) + v] = fetched[j * LOAD + v];
+#endif
+      }
+    }
+  }
+}
+
+// A step's weights lie in one piece, as they are staged.
+DEVICE void FetchWeights(GLOBAL const int* weight, int item, size_t tile_step, int* fetched) {
+  UNROLL
+  for (int j = 0; j < FETCHES_N; ++j) {
+    const int i = item + j * ITEMS;
+#if TILE_N * TILE_K / 4 % ITEMS != 0
+    if (i < TILE_N * TILE_K / 4)
+#endif
+    {
+      const size_t at = tile_step * (TILE_N * TILE_K) + (size_t)(4 * i);
+      const int4 v = *(GLOBAL const int4*)(weight + at);
+      fetched[4 * j] = v.x, fetched[4 * j + 1] = v.y, fetched[4 * j + 2] = v.z, fetched[4 * j + 3] = v.w;
+    }
+  }
+}
+
+DEVICE void StageWeights(int item, const int* fetched, LOCAL int* weights) {
+  UNROLL
+  for (int j = 0; j < FETCHES_N; ++j) {
+    const int i = item + j * ITEMS;
+#if TILE_N * TILE_K / 4 % ITEMS != 0
+    if (i < TILE_N * TILE_K / 4)
+#endif
+    {
+      int4 v;
+      v.x = fetched[4 * j], v.y = fetched[4 * j + 1], v.z = fetched[4 * j + 2], v.w = fetched[4 * j + 3];
+      *(LOCAL int4*)(weights + 4 * i) = v;
+    }
+  }
+}
+
+// sum += pixels * weights, over one step's depth.
+DEVICE void AddStep(int item_m, int item_n, LOCAL const int* pixels, LOCAL const int* weights, int sum[ITEM_M][ITEM_N]) {
+  UNROLL_BY(UNROLL_K)
+  for (int k = 0; k < TILE_K; ++k) {
+    int a[ITEM_M], b[ITEM_N];
+    UNROLL
+    for (int i = 0; i < ITEM_M; i += WIDTH_M) {
+      const int at = k * ROW + i * GROUP_M + item_m * WIDTH_M;
+#if WIDTH_M == 4
+      const int4 v = *(LOCAL const int4*)(pixels + at);
+      a[i] = v.x, a[i + 1] = v.y, a[i + 2] = v.z, a[i + 3] = v.w;
+#elif WIDTH_M == 2
+      const int2 v = *(LOCAL const int2*)(pixels + at);
+      a[i] = v.x, a[i + 1] = v.y;
+#else
+      a[i] = pixels[at];
+#endif
+    }
+    UNROLL
+    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
+      const int at = k * TILE_N + j * GROUP_N + item_n * WIDTH_N;
+#if WIDTH_N == 4
+      const int4 v = *(LOCAL const int4*)(weights + at);
+      b[j] = v.x, b[j + 1] = v.y, b[j + 2] = v.z, b[j + 3] = v.w;
+#elif WIDTH_N == 2
+      const int2 v = *(LOCAL const int2*)(weights + at);
+      b[j] = v.x, b[j + 1] = v.y;
+#else
+      b[j] = weights[at];
+#endif
+    }
+    UNROLL
+    for (int i = 0; i < ITEM_M; ++i) {
+      UNROLL
+      for (int j = 0; j < ITEM_N; ++j) sum[i][j] = dp4a(a[i], b[j], sum[i][j]);
+    }
+  }
+}
+
+// ---- what becomes of the sums ----
+DEVICE uchar Requantised(int sum, float scale) {
+  const int level = (int)rint(fmin(fmax((float)sum * scale, -512.0f), 512.0f)) + OUTPUT_ZERO_POINT;
+  const int lowest = ACTIVATION == ACTIVATION_RELU ? OUTPUT_ZERO_POINT : 0;
+  return (uchar)min(max(level, lowest), 255);
+}
+
+#if SPLIT_K > 1
+typedef int out_t;
+#define FINISHED(x, channel) (x)
+#define STORE2(x, y, i, p) *(GLOBAL int2*)((p) + (i)) = make_int2(x, y)
+#define STORE4(x, y, z, t, i, p) *(GLOBAL int4*)((p) + (i)) = make_int4(x, y, z, t)
+#else
+typedef uchar out_t;
+#define FINISHED(x, channel) Requantised((x) + terms[channel], scale[channel])
+#define STORE4(x, y, z, t, i, p) *(GLOBAL uchar4*)((p) + (i)) = make_uchar4(x, y, z, t)
+#endif
+#define STORE(x, i, p) (p)[i] = (x)
+
+DEVICE void StoreTile(int sum[ITEM_M][ITEM_N], int m0, int k0, int group, int pixels, GLOBAL const int* terms,
+                      GLOBAL const float* scale, GLOBAL out_t* to) {
+#if LAYOUT == LAYOUT_NHWC
+  UNROLL
+  for (int i = 0; i < ITEM_M; ++i) {
+    const int m = m0 + i / WIDTH_M * (GROUP_M * WIDTH_M) + i % WIDTH_M;
+    if (m >= pixels) continue;
+    UNROLL
+    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
+      const int k = k0 + j * GROUP_N, channel = group * KG + k;
+      const size_t at = (size_t)m * K + (size_t)channel;
+#if KG % WIDTH_N == 0 && WIDTH_N == 4
+      if (k < KG)
+        STORE4(FINISHED(sum[i][j], channel), FINISHED(sum[i][j + 1], channel + 1), FINISHED(sum[i][j + 2], channel + 2),
+               FINISHED(sum[i][j + 3], channel + 3), at, to);
+#elif KG % WIDTH_N == 0 && WIDTH_N == 2 && SPLIT_K > 1
+      if (k < KG) STORE2(FINISHED(sum[i][j], channel), FINISHED(sum[i][j + 1], channel + 1), at, to);
+#else
+      UNROLL
+      for (int v = 0; v < WIDTH_N; ++v)
+        if (k + v < KG) STORE(FINISHED(sum[i][j + v], channel + v), at + (size_t)v, to);
+#endif
+    }
+  }
+#else
+  UNROLL
+  for (int i = 0; i < ITEM_M; i += WIDTH_M) {
+    const int m = m0 + i * GROUP_M;
+    UNROLL
+    for (int j = 0; j < ITEM_N; ++j) {
+      const int k = k0 + j / WIDTH_N * (GROUP_N * WIDTH_N) + j % WIDTH_N, channel = group * KG + k;
+      if (k >= KG) continue;
+#if PIXELS % WIDTH_M == 0 && (WIDTH_M == 4 || (WIDTH_M == 2 && SPLIT_K > 1))
+      if (m >= pixels) continue;
+      const size_t at = ((size_t)(m / PIXELS) * K + (size_t)channel) * PIXELS + (size_t)(m % PIXELS);
+#if WIDTH_M == 4
+      STORE4(FINISHED(sum[i][j], channel), FINISHED(sum[i + 1][j], channel), FINISHED(sum[i + 2][j], channel),
+             FINISHED(sum[i + 3][j], channel), at, to);
+#else
+      STORE2(FINISHED(sum[i][j], channel), FINISHED(sum[i + 1][j], channel), at, to);
+#endif
+#else
+      UNROLL
+      for (int v = 0; v < WIDTH_M; ++v)
+        if (m + v < pixels) {
+          const size_t at = ((size_t)((m + v) / PIXELS) * K + (size_t)channel) * PIXELS + (size_t)((m + v) % PIXELS);
+          STORE(FINISHED(sum[i + v][j], channel), at, to);
+        }
+#endif
+    }
+  }
+#endif
+}
+
+KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(GLOBAL const uchar* RESTRICT input, GLOBAL const int* RESTRICT weight_packed,
+                                             GLOBAL const int* RESTRICT bias, GLOBAL const float* RESTRICT scale,
+                                             GLOBAL uchar* RESTRICT output, int n
+#if SPLIT_K > 1
+                                             , GLOBAL uchar* RESTRICT workspace
+#endif
+) {
+  LOCAL_ARRAY(int, pixels, BUFFERS * TILE_K * ROW);
+  LOCAL_ARRAY(int, weights, BUFFERS * TILE_K * TILE_N);
+  const int item = (int)get_local_id(0), tile = (int)get_group_id(0), slice = (int)get_group_id(1);
+  const int all_pixels = n * PIXELS;
+#if LAYOUT == LAYOUT_NHWC  // neighbouring items store side by side
+  const int item_n = item % GROUP_N, item_m = item / GROUP_N;
+#else
+  const int item_m = item % GROUP_M, item_n = item / GROUP_M;
+#endif
+#if ORDER == ORDER_PIXELS
+  const int tile_m = tile / (TILES_N * GROUPS), tile_n = tile % (TILES_N * GROUPS);
+#else
+  const int tiles_m = (all_pixels + TILE_M - 1) / TILE_M;
+  const int tile_m = tile % tiles_m, tile_n = tile / tiles_m;
+#endif
+  const int group = tile_n / TILES_N;
+
+  int sum[ITEM_M][ITEM_N];
+  UNROLL
+  for (int i = 0; i < ITEM_M; ++i) {
+    UNROLL
+    for (int j = 0; j < ITEM_N; ++j) sum[i][j] = 0;
+  }
+  Windows windows;
+  FindWindows(item, tile_m * TILE_M, all_pixels, group, &windows);
+  const size_t tile_weights = (size_t)tile_n * STEPS;
+  const int first = slice * STEPS_PER_SLICE, last = min(STEPS, first + STEPS_PER_SLICE);
+  int next_pixels[FETCHES_M * LOAD], next_weights[FETCHES_N * 4];
+
+#if PREFETCH != PREFETCH_NONE
+  FetchPixels(input, item, first, &windows, next_pixels);
+  FetchWeights(weight_packed, item, tile_weights + (size_t)first, next_weights);
+#endif
+  for (int step = first; step < last; ++step) {
+    const int buffer = (step - first) % BUFFERS;  // with two, the others may still read the one of the step before
+#if PREFETCH == PREFETCH_NONE
+    FetchPixels(input, item, step, &windows, next_pixels);
+    FetchWeights(weight_packed, item, tile_weights + (size_t)step, next_weights);
+#endif
+    StagePixels(item, next_pixels, pixels + buffer * (TILE_K * ROW));
+    StageWeights(item, next_weights, weights + buffer * (TILE_K * TILE_N));
+    barrier(CLK_LOCAL_MEM_FENCE);
+#if PREFETCH != PREFETCH_NONE
+    if (step + 1 < last) {
+      FetchPixels(input, item, step + 1, &windows, next_pixels);
+      FetchWeights(weight_packed, item, tile_weights + (size_t)(step + 1), next_weights);
+    }
+#endif
+    AddStep(item_m, item_n, pixels + buffer * (TILE_K * ROW), weights + buffer * (TILE_K * TILE_N), sum);
+#if BUFFERS == 1
+    barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+  }
+
+#if SPLIT_K > 1
+  GLOBAL int* to = (GLOBAL int*)workspace + (size_t)slice * (size_t)all_pixels * K;
+#else
+  GLOBAL uchar* to = output;
+#endif
+  StoreTile(sum, tile_m * TILE_M + item_m * WIDTH_M, tile_n % TILES_N * TILE_N + item_n * WIDTH_N, group, all_pixels, weight_packed + WEIGHTS, scale, to);
+}
+
+#if SPLIT_K > 1
+KERNEL GROUP_SIZE(64, 1, 1) void add_slices(GLOBAL const uchar* RESTRICT input, GLOBAL const int* RESTRICT weight_packed,
+                                            GLOBAL const int* RESTRICT bias, GLOBAL const float* RESTRICT scale,
+                                            GLOBAL uchar* RESTRICT output, int n, GLOBAL uchar* RESTRICT workspace) {
+  const size_t at = get_global_id(0), count = (size_t)n * PIXELS * K;
+  if (at >= count) return;
+  GLOBAL const int* from = (GLOBAL const int*)workspace + at;
+  const int channel = (int)(LAYOUT == LAYOUT_NHWC ? at % K : at / PIXELS % K);
+  int sum = weight_packed[WEIGHTS + (size_t)channel];
+  UNROLL
+  for (int slice = 0; slice < SPLIT_K; ++slice) sum += from[(size_t)slice * count];
+  output[at] = Requantised(sum, scale[channel]);
+}
+#endif
+
+#if LAYOUT == LAYOUT_NHWC
+#define WEIGHT_AT(k, tap, channel) (((k) * (R * S) + (size_t)(tap)) * CG + (size_t)(channel))
+#else
+#define WEIGHT_AT(k, tap, channel) (((k) * CG + (size_t)(channel)) * (R * S) + (size_t)(tap))
+#endif
+
+// weight -> packed: [GROUPS, TILES_N, STEPS, TILE_K, TILE_N] fours, zeros beyond the last channel and the last step; then
+// [K]: (128 - zero point)*(sum of the channel's weights) + bias
+KERNEL GROUP_SIZE(64, 1, 1) void pack(GLOBAL const schar* RESTRICT weight, GLOBAL const int* RESTRICT bias, GLOBAL const float* RESTRICT scale,
+                                      GLOBAL int* RESTRICT packed) {
+  const size_t at = get_global_id(0);
+  if (at >= WEIGHTS + K) return;
+  if (at >= WEIGHTS) {
+    const size_t k = at - WEIGHTS;
+    int sum = 0;
+    for (int i = 0; i < R * S * CG; ++i) sum += weight[k * (R * S * CG) + (size_t)i];
+    sum *= 128 - INPUT_ZERO_POINT;
+#if BIAS
+    sum += bias[k];
+#endif
+    packed[at] = sum;
+    return;
+  }
+  const size_t tile = at / TILE_N / TILE_K / STEPS;
+  const int depth = (int)(at / TILE_N % (STEPS * TILE_K)), k = (int)(tile % TILES_N) * TILE_N + (int)(at % TILE_N);
+  const int tap = depth / QUADS, channel = depth % QUADS * 4;
+  uint four = 0;
+  if (depth < DEPTH && k < KG) {
+    for (int b = 0; b < 4 && channel + b < CG; ++b)
+      four |= (uint)(uchar)weight[WEIGHT_AT(tile / TILES_N * KG + (size_t)k, tap, channel + b)] << (8 * b);
+  }
+  packed[at] = (int)four;
+}
