@@ -36,7 +36,7 @@ trap 'kill "$agent" 2> /dev/null || true' EXIT
 until [ -s "$out/agent.port" ]; do sleep 0.1; done
 board=127.0.0.1:$(grep -o '[0-9]*$' "$out/agent.port")
 $lathe boards "$board"
-small=resize:h=24,w=40,c=3,oh=17,ow=19
+small=nms:n=300,max_out=100  # one template: shares of several depend on measured times
 rm -f "$out"/demo-{local,remote}.db
 $lathe tune --workload "$small" --log "$out/demo-local.db" --trials 8 --strategy random --seed 1
 $lathe tune --workload "$small" --board "$board" --log "$out/demo-remote.db" --trials 8 --strategy random --seed 1
