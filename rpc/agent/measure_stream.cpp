@@ -194,8 +194,9 @@ void MeasureStream::Outbox::Finish(const grpc::Status& status) {
   if (ending_) return;
   ending_ = true;
   status_ = status;
-  // What is being written has to end; the rest will be asked for again.
-  while (queue_.size() > (writing_ ? 1U : 0U)) queue_.pop_back();
+  // A client that only ended its own half still reads. Otherwise what is being written has to end; the rest will be asked for again.
+  if (!status.ok())
+    while (queue_.size() > (writing_ ? 1U : 0U)) queue_.pop_back();
   NextLocked();
 }
 
