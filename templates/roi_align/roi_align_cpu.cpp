@@ -2,10 +2,9 @@
 //     sum over its row taps (y, v) and column taps (x, u) of  v*u * input[y, x]
 // and one list of taps for each axis serves every channel. 1/samples is part of the row taps' weights. Positions are computed in double.
 //
-//   direct     that double sum
+//   direct     that double sum; nhwc alone, since planes would have to be read value by value
 //   separable  row of bins -> pixels [the roi's columns] by its row taps, then pixels -> bins by the column taps. nchw: the first step runs
-//              along memory, where direct can only pick single values. nhwc: columns that several bins share are summed once.
-//
+//              along memory. nhwc: columns that several bins share are summed once.
 //   permuted   separable for nchw without leaving registers: a row of bins is summed over its row taps into two vectors of pixels, and each
 //              column tap of all its bins at once is one permutation of them. A roi whose columns do not fit falls back to separable.
 //
@@ -223,42 +222,31 @@ void PoolPlanes(const Table& table, const float* input, int64_t plane, int64_t w
   constexpr int64_t kBins = OUTPUT_HEIGHT * OUTPUT_WIDTH, kPixels = W + LANES;
   for (int by = 0; by < OUTPUT_HEIGHT; ++by) {
     const Tap *row_begin = table.row_taps + table.row_begin[by], *row_end = table.row_taps + table.row_begin[by + 1];
-    if constexpr (ALGORITHM != ALGORITHM_DIRECT) {
-      typedef Vec<float, LANES> Value;
-      for (int64_t x = table.left; x < table.right; x += LANES) {
-        if (width < LANES || x + LANES > width) {
-          if (width >= LANES) {
-            x = width - LANES;  // the last vector overlaps the one before
-          } else {
-            for (int p = 0; p < PLANES; ++p)
-              for (int64_t column = table.left; column < table.right; ++column) {
-                float sum = 0;
-                for (const Tap* row = row_begin; row != row_end; ++row) sum += input[p * plane + row->at * width + column] * row->weight;
-                pixels[p * kPixels + column] = sum;
-              }
-            break;
-          }
+    typedef Vec<float, LANES> Value;
+    for (int64_t x = table.left; x < table.right; x += LANES) {
+      if (width < LANES || x + LANES > width) {
+        if (width >= LANES) {
+          x = width - LANES;  // the last vector overlaps the one before
+        } else {
+          for (int p = 0; p < PLANES; ++p)
+            for (int64_t column = table.left; column < table.right; ++column) {
+              float sum = 0;
+              for (const Tap* row = row_begin; row != row_end; ++row) sum += input[p * plane + row->at * width + column] * row->weight;
+              pixels[p * kPixels + column] = sum;
+            }
+          break;
         }
-        Value sum[PLANES] = {};
-        for (const Tap* row = row_begin; row != row_end; ++row)
-          for (int p = 0; p < PLANES; ++p) sum[p] += Load<float, LANES>(input + p * plane + row->at * width + x) * row->weight;
-        for (int p = 0; p < PLANES; ++p) Store<float, LANES>(pixels + p * kPixels + x, sum[p]);
       }
+      Value sum[PLANES] = {};
+      for (const Tap* row = row_begin; row != row_end; ++row)
+        for (int p = 0; p < PLANES; ++p) sum[p] += Load<float, LANES>(input + p * plane + row->at * width + x) * row->weight;
+      for (int p = 0; p < PLANES; ++p) Store<float, LANES>(pixels + p * kPixels + x, sum[p]);
     }
     for (int bx = 0; bx < OUTPUT_WIDTH; ++bx) {
       const Tap *begin = table.column_taps + table.column_begin[bx], *end = table.column_taps + table.column_begin[bx + 1];
       float sum[PLANES] = {};
-      if constexpr (ALGORITHM != ALGORITHM_DIRECT) {
-        for (const Tap* tap = begin; tap != end; ++tap)
-          for (int p = 0; p < PLANES; ++p) sum[p] += pixels[p * kPixels + tap->at] * tap->weight;
-      } else {
-        for (const Tap* row = row_begin; row != row_end; ++row)
-          for (const Tap* tap = begin; tap != end; ++tap) {
-            const float* pixel = input + row->at * width + tap->at;
-            const float weight = row->weight * tap->weight;
-            for (int p = 0; p < PLANES; ++p) sum[p] += pixel[p * plane] * weight;
-          }
-      }
+      for (const Tap* tap = begin; tap != end; ++tap)
+        for (int p = 0; p < PLANES; ++p) sum[p] += pixels[p * kPixels + tap->at] * tap->weight;
       for (int p = 0; p < PLANES; ++p) output[p * kBins + by * OUTPUT_WIDTH + bx] = sum[p];
     }
   }

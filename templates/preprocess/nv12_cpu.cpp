@@ -1,5 +1,5 @@
-// Fused preprocessing by blocks of up to 16 neighbouring output pixels. A frame is one image of three channels (bgr), or one of luma and
-// one of half its extent with two channels (nv12); each of them is a Source, which gives its channels at a block as vectors of floats:
+// Fused preprocessing of NV12 by blocks of up to 16 neighbouring output pixels. A frame is an image of luma and one of half its extent with
+// two channels; each of them is a Source, which gives its channels at a block as vectors of floats:
 //
 //     window(s) of 128 bytes of a row -> one shuffle a column tap: channel c of the block's pixels in bytes [16*c, 16*c + 16) -> floats
 //     two rows, then two columns blended
@@ -39,7 +39,7 @@ constexpr int64_t PixelsOfWindow(int64_t in_w, int64_t channels) {
   return pixels;
 }
 constexpr int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t WINDOW_PIXELS = FORMAT == FORMAT_BGR ? PixelsOfWindow(W, 3) : Least(PixelsOfWindow(W, 1), PixelsOfWindow(W / 2, 2));
+constexpr int64_t WINDOW_PIXELS = Least(PixelsOfWindow(W, 1), PixelsOfWindow(W / 2, 2));
 constexpr int64_t PIXELS = Least(RW, FETCH == FETCH_BYTES ? int64_t(LANES) : Least(LANES, WINDOWS*WINDOW_PIXELS)),
                   BLOCKS = CeilDiv(RW, PIXELS);
 
@@ -200,8 +200,8 @@ LATHE_INLINE RowPair RowsAt(const uint8_t* image, int64_t row_bytes, int64_t y, 
 void run(const uint8_t* input, float* output, int64_t n, const Context& context) {
   Block* const blocks = static_cast<Block*>(context.workspace());
   constexpr int64_t kChromaH = H > 1 ? H / 2 : 1, kChromaW = W > 1 ? W / 2 : 1;
-  const Source<FORMAT == FORMAT_BGR ? 3 : 1, H, W> first(blocks);
-  const Source<2, kChromaH, kChromaW> second(blocks + BLOCKS);
+  const Source<1, H, W> luma_source(blocks);
+  const Source<2, kChromaH, kChromaW> chroma_source(blocks + BLOCKS);
   const int64_t rows = n * OH;
   context.Parallel(TASKS, [&](int task) {
     for (int64_t i = rows * task / TASKS; i < rows * (task + 1) / TASKS; ++i) {
@@ -214,23 +214,14 @@ void run(const uint8_t* input, float* output, int64_t n, const Context& context)
         if (!bar) Fill(out + p * PLANE + LEFT + RW, OW - LEFT - RW, grey);
       }
       if (bar) continue;
-      Floats bgr[3];
-      if constexpr (FORMAT == FORMAT_BGR) {
-        const RowPair pair = RowsAt(input + i / OH * H * W * 3, W * 3, y, H);
-        for (int64_t b = 0; b < BLOCKS; ++b) {
-          first.Get(pair.top, pair.bottom, pair.weight, b, bgr);
-          StoreBlock(b, bgr, out + LEFT);
-        }
-      } else {
-        const uint8_t* frame = input + i / OH * (H * 3 / 2) * W;
-        const RowPair luma = RowsAt(frame, W, y, H), chroma = RowsAt(frame + H * W, W, y, kChromaH);
-        Floats yuv[3];
-        for (int64_t b = 0; b < BLOCKS; ++b) {
-          first.Get(luma.top, luma.bottom, luma.weight, b, yuv);
-          second.Get(chroma.top, chroma.bottom, chroma.weight, b, yuv + 1);
-          ToColours(yuv, bgr);
-          StoreBlock(b, bgr, out + LEFT);
-        }
+      const uint8_t* frame = input + i / OH * (H * 3 / 2) * W;
+      const RowPair luma = RowsAt(frame, W, y, H), chroma = RowsAt(frame + H * W, W, y, kChromaH);
+      Floats yuv[3], bgr[3];
+      for (int64_t b = 0; b < BLOCKS; ++b) {
+        luma_source.Get(luma.top, luma.bottom, luma.weight, b, yuv);
+        chroma_source.Get(chroma.top, chroma.bottom, chroma.weight, b, yuv + 1);
+        ToColours(yuv, bgr);
+        StoreBlock(b, bgr, out + LEFT);
       }
     }
   });
