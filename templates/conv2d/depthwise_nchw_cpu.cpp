@@ -6,8 +6,9 @@
 // Where a row does not end with a vector, its last vector is moved back to end with the row: some pixels are computed twice.
 //
 // COPY == needed: planes are used in place. A row is read a little beyond both ends, which is a neighbouring row or plane; the lanes that
-// lie in the padding are cleared by masks known at compile time, rows in the padding are a row of zeros, and every second column is taken
-// out of two vectors in registers. The first and the last planes of the tensor, where such a read could leave it, are copied, as are all
+// lie in the padding are cleared by masks known at compile time, rows in the padding are a row of zeros. For strides of 2 the even and the
+// odd columns are taken out of two vectors once for all places of the window; those that lie one column pair further are the same vector
+// moved by a lane. The first and the last planes of the tensor, where such a read could leave it, are copied, as are all
 // planes for column strides over 2, for paddings wider than a vector and with COPY == always: (a block of) the plane goes to the workspace,
 // small enough for the first cache,
 //   [rows][phases][columns]   where phase p holds the columns p, p + STRIDE_W, p + 2*STRIDE_W, …: vectors load neighbours again.
@@ -29,7 +30,7 @@ constexpr bool kMiddleInside =  // only the first and the last vector of a row c
     kVectors <= 2 || (LANES * STRIDE_W >= PAD_LEFT && ((kVectors - 1) * LANES - 1) * STRIDE_W + (S - 1) * DILATION_W - PAD_LEFT < W);
 constexpr bool kInPlace = kAllInPlace || (COPY == COPY_NEEDED && STRIDE_W <= 2 && kMiddleInside);
 constexpr bool kCopied = !kAllInPlace;
-constexpr int64_t kReadBefore = PAD_LEFT, kReadAfter = 2 * LANES * STRIDE_W + (S - 1) * DILATION_W;  // of a row, at most
+constexpr int64_t kReadBefore = PAD_LEFT + 1, kReadAfter = 2 * LANES * STRIDE_W + (S - 1) * DILATION_W;  // of a row, at most
 constexpr int kPhases = S == 1 ? 1 : STRIDE_W;
 constexpr int64_t kWindowRows = int64_t(kBlockRows - 1) * STRIDE_H + (R - 1) * DILATION_H + 1;
 constexpr int64_t kPhaseColumns = (kShort ? LANES : OW) + (S - 1) * DILATION_W / STRIDE_W;
@@ -53,6 +54,12 @@ LATHE_INLINE void StoreVector(float* to, Lane value, const float* end) {
   }
 }
 
+// Strides of 2: place s of the window begins in this pair of columns, counted from the pixel's own.
+constexpr int BeginsInPair(int s) {
+  const int column = s * DILATION_W - PAD_LEFT;
+  return STRIDE_W == 2 ? (column - (column & 1)) / 2 : 0;
+}
+
 // Where a vector's lanes meet image columns: the first or the last vector of a row, its place s of the window.
 template <bool FIRST>
 constexpr bool Inside(int lane, int s) {
@@ -61,7 +68,7 @@ constexpr bool Inside(int lane, int s) {
 }
 template <bool FIRST>
 constexpr bool AllInside(int s) {
-  for (int lane = 0; lane < LANES; ++lane)
+  for (int lane = FIRST && BeginsInPair(s) == -1 ? 1 : 0; lane < LANES; ++lane)
     if (!Inside<FIRST>(lane, s)) return false;
   return true;
 }
@@ -70,6 +77,21 @@ LATHE_INLINE Lane Masked(Lane pixels, int s) {
   typedef Vec<int32_t, LANES> Bits;
   const Bits mask = FromLanes<int32_t, LANES>([s](int lane) { return Inside<FIRST>(lane, s) ? -1 : 0; });
   return reinterpret_cast<Lane>(reinterpret_cast<Bits>(pixels) & mask);
+}
+
+// STRIDE_W == 2, in place: what place s meets of the vector of pixels that begins at `pixel`. A lane that comes in from outside is loaded
+// alone; for the row's FIRST vector it lies in the padding.
+template <bool FIRST>
+LATHE_INLINE Lane EverySecond(const float* pixel, int s) {
+  const int pair = BeginsInPair(s), odd = (s * DILATION_W - PAD_LEFT) & 1;
+  const bool near = pair == -1 || pair == 1;
+  Lane columns[2];
+  Unzip<LANES>(near ? pixel : pixel + 2 * pair, columns[0], columns[1]);
+  if (!near) return columns[odd];
+  const int outside = pair < 0 ? odd - 2 : 2 * LANES + odd;
+  const Lane entering = FIRST && pair < 0 ? Lane{} : Broadcast<float, LANES>(pixel[outside]);
+  if (pair < 0) return __builtin_shuffle(entering, columns[odd], FromLanes<int32_t, LANES>([](int lane) { return LANES - 1 + lane; }));
+  return __builtin_shuffle(columns[odd], entering, FromLanes<int32_t, LANES>([](int lane) { return lane + 1; }));
 }
 
 alignas(64) const float kZeros[kReadBefore + 9 * LANES * STRIDE_W + kReadAfter] = {};
@@ -98,9 +120,7 @@ LATHE_INLINE void Tile(const float* in, int in_y, const Lane (&w)[R * S], Lane s
         } else if (STRIDE_W == 1) {
           pixels = Load<float, LANES>(line + x + column - PAD_LEFT);
         } else {
-          Lane even, odd;
-          Unzip<LANES>(line + 2 * x + column / 2 * 2 - PAD_LEFT, even, odd);
-          pixels = column % 2 == 0 ? even : odd;
+          pixels = FIRST && v == 0 ? EverySecond<true>(line + 2 * x, s) : EverySecond<false>(line + 2 * x, s);
         }
         if (IN_PLACE && FIRST && v == 0 && !AllInside<true>(s)) pixels = Masked<true>(pixels, s);
         if (IN_PLACE && LAST && v == TV - 1 && !(FIRST && v == 0 && kShort) && !AllInside<false>(s)) pixels = Masked<false>(pixels, s);
