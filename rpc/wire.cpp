@@ -120,6 +120,7 @@ void Write(const SessionSpec& spec, v1::Open& message) {
   Write(spec.finalist_sampling, *message.mutable_finalist_sampling());
   message.set_run_seconds(spec.run_seconds);
   message.set_build_seconds(spec.build_seconds);
+  message.set_prebuilt(spec.prebuilt);
 }
 
 Result<SessionSpec> Read(const v1::Open& message, const Limits& limits) {
@@ -145,17 +146,21 @@ Result<SessionSpec> Read(const v1::Open& message, const Limits& limits) {
   }
   spec.run_seconds = message.run_seconds();
   spec.build_seconds = message.build_seconds();
+  spec.prebuilt = message.prebuilt();
   for (const double seconds : {spec.run_seconds, spec.build_seconds})
     if (!(seconds >= 1e-3 && seconds < 1e6)) return Bad("open: a time limit is missing or absurd");
   return spec;
 }
 
-void Write(const ReferenceText& text, v1::Reference& message) {
+void Write(const ReferenceText& text, const std::string& artifact_sha256, v1::Reference& message) {
   message.set_key(text.key);
   for (const TensorShape& tensor : text.tensors) Write(tensor, 0, *message.add_tensors());
   for (const int64_t value : text.dynamic) message.add_dynamic(value);
   message.set_makes_inputs(text.makes_inputs);
-  message.set_source(text.source);
+  if (artifact_sha256.empty())
+    message.set_source(text.source);
+  else
+    message.set_artifact_sha256(artifact_sha256);
 }
 
 Result<ReferenceText> Read(const v1::Reference& message, const Limits& limits) {

@@ -21,7 +21,8 @@ struct Limits {
 void Write(const SessionSpec& spec, v1::Open& message);
 Result<SessionSpec> Read(const v1::Open& message, const Limits& limits);
 
-void Write(const ReferenceText& text, v1::Reference& message);
+// `artifact_sha256`: of what was built from it and uploaded; empty: its source travels.
+void Write(const ReferenceText& text, const std::string& artifact_sha256, v1::Reference& message);
 Result<ReferenceText> Read(const v1::Reference& message, const Limits& limits);
 
 // Source or artifact: `artifact_sha256` is empty for a source.

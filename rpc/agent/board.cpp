@@ -14,8 +14,8 @@ double SecondsOf(std::chrono::steady_clock::duration span) { return std::chrono:
 
 // Another way of measuring is another session.
 std::string KeyOf(const SessionSpec& spec) {
-  std::string key = fmt::format("{} {} {} {} {} {} {} {}", spec.target, spec.threads, spec.seed, spec.cold_cache, spec.verify_only,
-                                spec.energy, spec.run_seconds, spec.build_seconds);
+  std::string key = fmt::format("{} {} {} {} {} {} {} {} {}", spec.target, spec.threads, spec.seed, spec.cold_cache, spec.verify_only,
+                                spec.energy, spec.run_seconds, spec.build_seconds, spec.prebuilt);
   for (const SamplingOptions* s : {&spec.sampling, &spec.finalist_sampling})
     key += fmt::format(" {} {} {} {} {} {} {} {} {}", s->min_sample_seconds, s->warmup_seconds, s->max_seconds, s->min_seconds, s->interval,
                        s->cut_ratio, s->cut_after, s->min_samples, s->max_samples);

@@ -27,7 +27,7 @@ std::vector<OfferedTarget> OfferedTargets(const WorkshopOptions& options) {
     cpu.target = (*shop)->target();
   } else {
     cpu.target = DetectCpuTarget(1, options.toolchain, "");
-    cpu.problem = shop.error().message;
+    cpu.problem = shop.error().message + "; candidates that come built (lathe tune --toolchain) need no compiler";
   }
   targets.push_back(std::move(cpu));
   if (Result<std::vector<Target>> devices = ListOpenClTargets(options.worker_program, 1); devices)
@@ -38,6 +38,7 @@ std::vector<OfferedTarget> OfferedTargets(const WorkshopOptions& options) {
 Board::MakeMeasurer MeasuringHere(LocalBoardOptions options) {
   return [options = std::move(options)](const SessionSpec& spec) -> Result<std::unique_ptr<Measurer>> {
     WorkshopOptions shop = options.workshop;
+    shop.needs_compiler = !spec.prebuilt;
     shop.threads = spec.threads;
     shop.seed = spec.seed;
     shop.cold_cache = spec.cold_cache;

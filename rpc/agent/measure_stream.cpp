@@ -62,13 +62,17 @@ Status MeasureStream::Take(const v1::ToBoard& message) {
     }
     case v1::ToBoard::kReference: {
       constexpr size_t kMostReferences = 512, kMostBytes = size_t{64} << 20;
-      if (!rights_.build) return Error{ErrorCode::kInvalidInput, fmt::format("'{}' may not build on this board", rights_.who)};
+      const bool built = message.reference().code_case() == v1::Reference::kArtifactSha256;
+      if (!built && !rights_.build)
+        return Error{ErrorCode::kInvalidInput,
+                     fmt::format("'{}' may not build on this board: bring built artifacts (--toolchain)", rights_.who)};
       Result<ReferenceText> text = wire::Read(message.reference(), service_->options_.limits);
       if (!text) return text.error();
       reference_bytes_ += text->source.size();
       if (references_.size() >= kMostReferences || reference_bytes_ > kMostBytes)
         return Error{ErrorCode::kResourceExhausted, "measure: too many references on one stream; open another"};
-      references_[message.reference().key()] = std::make_shared<const ReferenceText>(std::move(*text));
+      references_[message.reference().key()] = {std::make_shared<const ReferenceText>(std::move(*text)),
+                                                message.reference().artifact_sha256()};
       return {};
     }
     case v1::ToBoard::kJob:
@@ -92,10 +96,12 @@ Status MeasureStream::Take(const v1::ToBoard& message) {
 
 Status MeasureStream::TakeJob(const v1::Job& message) {
   std::shared_ptr<const ReferenceText> reference;
+  std::string reference_sha256;
   if (!message.reference().empty()) {
     const auto found = references_.find(message.reference());
     if (found == references_.end()) return Error{ErrorCode::kInvalidInput, "job: its reference was not sent on this stream"};
-    reference = found->second;
+    reference = found->second.text;
+    reference_sha256 = found->second.artifact_sha256;
   }
   Result<MeasureRequest> request = wire::Read(message, reference, service_->options_.limits);
   const Status harmless = CheckFlags({message.flags().begin(), message.flags().end()});
@@ -111,24 +117,39 @@ Status MeasureStream::TakeJob(const v1::Job& message) {
     return {};
   }
   if (message.code_case() == v1::Job::kSource && !rights_.build)
-    return Error{ErrorCode::kInvalidInput, fmt::format("'{}' may not build on this board", rights_.who)};
-  if (message.code_case() == v1::Job::kArtifactSha256 && request->text != nullptr) {
-    const std::string& hash = message.artifact_sha256();
-    const std::optional<std::filesystem::path> path = service_->store_->Find(hash);
-    if (!path) {
-      Measurement lost;
-      lost.ticket = message.id();
-      lost.status = MeasureStatus::kBoardLost;
-      lost.message = "the artifact is not on the board any more; upload it again";
-      lost.conditions["missing_artifact"] = hash;
-      outbox_->OnResult(lost);
-      return {};
-    }
-    auto text = std::make_shared<CandidateText>(*request->text);
-    text->artifact = Artifact{*path, hash, {}};
-    request->text = std::move(text);
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("'{}' may not build on this board: bring built artifacts (--toolchain)", rights_.who)};
+  if (request->text == nullptr) return service_->board_->Submit(outbox_.get(), std::move(*request));
+  auto text = std::make_shared<CandidateText>(*request->text);
+  if (message.code_case() == v1::Job::kArtifactSha256) {
+    text->artifact = Uploaded(message.artifact_sha256());
+    if (!text->artifact) return ReplyMissing(message.id(), message.artifact_sha256());
   }
+  if (!reference_sha256.empty()) {
+    auto built = std::make_shared<ReferenceText>(*text->reference);
+    built->artifact = Uploaded(reference_sha256);
+    if (!built->artifact) return ReplyMissing(message.id(), reference_sha256);
+    text->reference = std::move(built);
+  }
+  request->text = std::move(text);
   return service_->board_->Submit(outbox_.get(), std::move(*request));
+}
+
+// At each job anew: the store forgets what was not used for long.
+std::optional<Artifact> MeasureStream::Uploaded(const std::string& sha256) const {
+  const std::optional<std::filesystem::path> path = service_->store_->Find(sha256);
+  if (!path) return std::nullopt;
+  return Artifact{*path, sha256, {}};
+}
+
+Status MeasureStream::ReplyMissing(uint64_t id, const std::string& sha256) {
+  Measurement lost;
+  lost.ticket = id;
+  lost.status = MeasureStatus::kBoardLost;
+  lost.message = "the artifact is not on the board any more; upload it again";
+  lost.conditions["missing_artifact"] = sha256;
+  outbox_->OnResult(lost);
+  return {};
 }
 
 void MeasureStream::Outbox::OnOpened(const Target& target, size_t capacity, const std::vector<uint64_t>& unknown) {

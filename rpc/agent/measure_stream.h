@@ -48,6 +48,13 @@ class MeasureStream : public grpc::ServerBidiReactor<v1::ToBoard, v1::FromBoard>
   void OnDone() override;
   Status Take(const v1::ToBoard& message);
   Status TakeJob(const v1::Job& message);
+  std::optional<Artifact> Uploaded(const std::string& sha256) const;
+  Status ReplyMissing(uint64_t id, const std::string& sha256);
+
+  struct KnownReference {
+    std::shared_ptr<const ReferenceText> text;
+    std::string artifact_sha256;  // empty: to be built here
+  };
 
   BoardService* service_;
   const Rights rights_;
@@ -55,7 +62,7 @@ class MeasureStream : public grpc::ServerBidiReactor<v1::ToBoard, v1::FromBoard>
   std::shared_ptr<Outbox> outbox_;
   v1::ToBoard incoming_;
   bool opened_ = false;
-  std::map<std::string, std::shared_ptr<const ReferenceText>> references_;
+  std::map<std::string, KnownReference> references_;
   size_t reference_bytes_ = 0;
 };
 

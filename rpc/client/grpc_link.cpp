@@ -157,12 +157,26 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
     Next();
   }
 
+  // Files that it needs go first.
   void PushJob(const MeasureRequest& request) {
-    if (request.text != nullptr && request.text->artifact) return PushArtifactJob(request);
-    v1::ToBoard message;
-    wire::Write(request, "", *message.mutable_job());
-    SendReference(request);
-    Push(std::move(message));
+    const std::shared_ptr<const CandidateText>& text = request.text;
+    // An older agent builds references itself.
+    const bool ships_reference =
+        text != nullptr && text->reference != nullptr && text->reference->artifact && held_.protocol() >= kPrebuiltVersion;
+    const bool ships_candidate = text != nullptr && text->artifact;
+    auto send = [self = shared_from_this(), request](const std::string& reference, const std::string& candidate) {
+      v1::ToBoard message;
+      wire::Write(request, candidate, *message.mutable_job());
+      self->SendReference(request, reference);
+      self->Push(std::move(message));
+    };
+    auto with_reference = [self = shared_from_this(), request, ships_candidate, send](const std::string& reference) {
+      if (!ships_candidate) return send(reference, "");
+      self->WithFile(request.text->artifact->path.string(), request.ticket,
+                     [send, reference](const std::string& candidate) { send(reference, candidate); });
+    };
+    if (!ships_reference) return with_reference("");
+    WithFile(text->reference->artifact->path.string(), request.ticket, with_reference);
   }
 
  private:
@@ -301,16 +315,16 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
     return true;
   }
 
-  void SendReference(const MeasureRequest& request) {
+  // Once a stream, and in the queue before any other thread can think that it is there.
+  void SendReference(const MeasureRequest& request, const std::string& artifact_sha256) {
     if (request.text == nullptr || request.text->reference == nullptr) return;
     const ReferenceText& text = *request.text->reference;
-    {
-      const std::lock_guard lock(mutex_);
-      if (!references_.insert(text.key).second) return;
-    }
     v1::ToBoard message;
-    wire::Write(text, *message.mutable_reference());
-    Push(std::move(message));
+    wire::Write(text, artifact_sha256, *message.mutable_reference());
+    const std::lock_guard lock(mutex_);
+    if (!streaming_ || ended_ || !references_.insert(text.key).second) return;
+    queue_.push_back(std::move(message));
+    Next();
   }
 
   // Lost with a reason, as far as this board is concerned.
@@ -323,15 +337,8 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
     Emit(std::move(event));
   }
 
-  void SendArtifactJob(const MeasureRequest& request, const std::string& hash) {
-    v1::ToBoard message;
-    wire::Write(request, hash, *message.mutable_job());
-    SendReference(request);
-    Push(std::move(message));
-  }
-
-  void PushArtifactJob(const MeasureRequest& request) {
-    const std::string path = request.text->artifact->path.string();
+  // Calls `then` with the hash once the board has the file; otherwise the job is lost with the reason.
+  void WithFile(const std::string& path, uint64_t id, std::function<void(const std::string&)> then) {
     std::string hash, content, lease;
     bool there = false;
     {
@@ -340,9 +347,9 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
       there = !hash.empty() && state_->on_board.count(hash) != 0;
       lease = state_->lease;
     }
-    if (there) return SendArtifactJob(request, hash);
+    if (there) return then(hash);
     Result<std::string> read = ReadFile(path);
-    if (!read) return Fail(request.ticket, read.error().message);
+    if (!read) return Fail(id, read.error().message);
     hash = Sha256(*read);
     bool first = false;
     {
@@ -350,34 +357,40 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
       state_->hashes[path] = hash;
       there = state_->on_board.count(hash) != 0;
     }
-    if (there) return SendArtifactJob(request, hash);
+    if (there) return then(hash);
     {
       const std::lock_guard lock(mutex_);
-      std::vector<MeasureRequest>& waiting = uploading_[hash];
+      std::vector<Waiting>& waiting = uploading_[hash];
       first = waiting.empty();
-      waiting.push_back(request);
+      waiting.push_back({id, std::move(then)});
     }
     if (!first) return;
     auto done = [self = shared_from_this(), hash](const grpc::Status& status) {
-      std::vector<MeasureRequest> waiting;
+      std::vector<Waiting> waiting;
+      if (status.ok()) {
+        const std::lock_guard lock(self->state_->mutex);
+        self->state_->on_board.insert(hash);
+      }
       {
         const std::lock_guard lock(self->mutex_);
         waiting = std::move(self->uploading_[hash]);
         self->uploading_.erase(hash);
       }
-      if (status.ok()) {
-        const std::lock_guard lock(self->state_->mutex);
-        self->state_->on_board.insert(hash);
-      }
-      for (const MeasureRequest& each : waiting) {
+      for (const Waiting& each : waiting) {
         if (status.ok())
-          self->SendArtifactJob(each, hash);
+          each.then(hash);
         else
-          self->Fail(each.ticket, FromGrpc(status, self->state_->options.endpoint).In("upload an artifact").message);
+          self->Fail(each.id, FromGrpc(status, self->state_->options.endpoint).In("upload an artifact").message);
       }
     };
     (new FileUpload(state_, lease, hash, std::move(*read), std::move(done)))->Start();
   }
+
+  // A job that waits for a file to be on the board.
+  struct Waiting {
+    uint64_t id;
+    std::function<void(const std::string&)> then;
+  };
 
   const std::shared_ptr<LinkState> state_;
   const uint64_t number_;
@@ -392,7 +405,7 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
   v1::FromBoard incoming_;
   std::deque<v1::ToBoard> queue_;
   std::set<std::string> references_;
-  std::map<std::string, std::vector<MeasureRequest>> uploading_;
+  std::map<std::string, std::vector<Waiting>> uploading_;
   std::optional<Error> refusal_;
   bool streaming_ = false, writing_ = false, ended_ = false, given_up_ = false;
   std::shared_ptr<Attempt> self_;  // while gRPC has the stream

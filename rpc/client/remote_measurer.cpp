@@ -49,6 +49,19 @@ std::function<Result<std::shared_ptr<const CandidateText>>(const Candidate&, con
   };
 }
 
+namespace {
+
+// What the pool itself wants to have measured: the reference kernel that tells a board's speed.
+std::function<Result<std::shared_ptr<const CandidateText>>(const Candidate&, const Target&)> BuildingWith(HostBuild& build) {
+  return [&build](const Candidate& candidate, const Target& target) -> Result<std::shared_ptr<const CandidateText>> {
+    HostBuild::Made made = build.Make(candidate, target);
+    if (made.status != MeasureStatus::kOk) return Error{ErrorCode::kInvalidInput, std::move(made.message)};
+    return made.text;
+  };
+}
+
+}  // namespace
+
 Result<std::unique_ptr<BoardPool>> OpenBoards(const TemplateLibrary& library, RemoteOptions options, const std::atomic<bool>* stop) {
   Result<std::vector<std::string>> endpoints = ParseEndpoints(options.boards);
   if (!endpoints) return endpoints.error();
@@ -63,7 +76,8 @@ Result<std::unique_ptr<BoardPool>> OpenBoards(const TemplateLibrary& library, Re
     if (!made) return made.error();
     links.push_back(std::move(*made));
   }
-  options.pool.render = RenderingFrom(library);
+  options.pool.session.prebuilt = options.host_build != nullptr;
+  options.pool.render = options.host_build != nullptr ? BuildingWith(*options.host_build) : RenderingFrom(library);
   return BoardPool::Create(std::move(links), std::move(options.pool), stop);
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "measure/building_measurer.h"
 #include "rpc/client/board_pool.h"
 #include "rpc/client/grpc_link.h"
 #include "space/template_library.h"
@@ -12,9 +13,10 @@
 namespace lathe {
 
 struct RemoteOptions {
-  std::string boards;  // "HOST:PORT,HOST:PORT"
-  std::string certs;   // directory with ca.pem, client.pem, client.key; empty: DefaultCertificates(), where it is there
-  PoolOptions pool;    // `render` is set here
+  std::string boards;               // "HOST:PORT,HOST:PORT"
+  std::string certs;                // directory with ca.pem, client.pem, client.key; empty: DefaultCertificates(), where it is there
+  PoolOptions pool;                 // `render` is set here
+  HostBuild* host_build = nullptr;  // builds candidates here, for boards without a compiler; outlives the measurer
 };
 
 // `library` outlives the measurer. Fails on a malformed address, when certificates are missing, or when no board came within the wait.

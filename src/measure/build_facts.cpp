@@ -58,4 +58,12 @@ std::map<std::string, double> ReadBuildFacts(const fs::path& object, const fs::p
   return facts;
 }
 
+std::string ElfArchitecture(const std::string& file) {
+  const auto header = At<Elf64_Ehdr>(file, 0);
+  if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return "no ELF file";
+  if (header->e_machine == EM_AARCH64) return "aarch64";
+  if (header->e_machine == EM_X86_64) return "x86_64";
+  return "machine " + std::to_string(header->e_machine);
+}
+
 }  // namespace lathe

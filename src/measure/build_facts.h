@@ -11,4 +11,7 @@ namespace lathe {
 // stack_bytes: the largest frame that GCC's -fstack-usage reports (a *.su file in `directory`); large where registers spilled.
 std::map<std::string, double> ReadBuildFacts(const std::filesystem::path& object, const std::filesystem::path& directory);
 
+// "aarch64", "x86_64"; "no ELF file" or "machine 40" otherwise.
+std::string ElfArchitecture(const std::string& file);
+
 }  // namespace lathe

@@ -33,6 +33,7 @@ struct ReferenceText {
   std::vector<int64_t> dynamic;  // values of the dynamic attributes, in the operator's order
   bool makes_inputs = false;
   std::string source;
+  std::optional<Artifact> artifact;  // built elsewhere: the source is not needed then
 };
 
 struct CandidateText {

@@ -80,13 +80,43 @@ Result<std::unique_ptr<CpuBuilder>> CpuBuilder::Create(Options options, const Sc
   version.argv = {builder->options_.toolchain.compiler, "--version"};
   version.deadline = std::chrono::seconds(20);
   Result<SubprocessResult> result = RunSubprocess(version);
+  const Toolchain& toolchain = builder->toolchain();
+  if (!result && toolchain.cross())
+    return Error{ErrorCode::kNotFound,
+                 fmt::format("use toolchain profile '{}': its compiler does not start: {}", toolchain.profile, result.error().message)};
   if (!result) return result.error().In("use the C++ compiler (set CXX to another one)");
   if (result->end != SubprocessResult::End::kExited || result->code != 0)
     return Error{ErrorCode::kUnavailable,
                  fmt::format("use the C++ compiler '{}': --version failed: {}", builder->options_.toolchain.compiler, result->output)};
   builder->compiler_version_ = result->output.substr(0, result->output.find('\n'));
-  builder->identity_ = builder->compiler_version_ + '\n' + MachineIdentity();
+  // A cross compiler builds the same on every machine.
+  builder->identity_ = builder->compiler_version_ + '\n' + (builder->toolchain().cross() ? "" : MachineIdentity());
+  if (builder->toolchain().cross())
+    if (Status fits = builder->TryCrossCompiler(); !fits) return fits.error();
   return builder;
+}
+
+std::unique_ptr<CpuBuilder> CpuBuilder::Without(std::string why, Options options, const Scratch* scratch, ArtifactCache* cache) {
+  std::unique_ptr<CpuBuilder> builder(new CpuBuilder(std::move(options), scratch, cache));
+  builder->missing_ = std::move(why);
+  return builder;
+}
+
+// A profile may name a compiler for another machine, a processor that this compiler does not know, or a sysroot without libraries.
+Status CpuBuilder::TryCrossCompiler() {
+  const Toolchain& toolchain = options_.toolchain;
+  const auto failed = [&](const std::string& why) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("use toolchain profile '{}': {}", toolchain.profile, why)};
+  };
+  const BuildOutcome built = Build("extern \"C\" int lathe_probe() { return 0; }\n", {});
+  if (built.status != MeasureStatus::kOk)
+    return failed(fmt::format("'{}' builds nothing with its flags: {}", toolchain.compiler, built.message));
+  Result<std::string> object = ReadFile(built.artifact.path);
+  if (!object) return object.error();
+  const std::string architecture = ElfArchitecture(*object);
+  if (architecture != toolchain.architecture)
+    return failed(fmt::format("'{}' builds for {}, the profile says {}", toolchain.compiler, architecture, toolchain.architecture));
+  return {};
 }
 
 std::vector<std::string> CpuBuilder::Command(const std::vector<std::string>& flags) const {
@@ -131,6 +161,7 @@ Status CpuBuilder::TakeBack(const std::filesystem::path& object) const {
 }
 
 BuildOutcome CpuBuilder::Build(const std::string& source, const std::vector<std::string>& flags, const CancelToken* cancel) {
+  if (!missing_.empty()) return {MeasureStatus::kBuildError, missing_, {}, 0};
   std::vector<std::string> command = Command(flags);
   const std::string key = Sha256(fmt::format("{}\n{}\n{}", identity_, fmt::join(command, "\x1f"), source));
   if (std::optional<Artifact> found = cache_->Find(key)) return {MeasureStatus::kOk, "", std::move(*found), 0};

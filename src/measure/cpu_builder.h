@@ -39,8 +39,12 @@ class CpuBuilder {
     BuildLimits limits;
     std::filesystem::path worker_program;  // lathe-worker, which also launches compilers under limits
   };
-  // `scratch` and `cache` outlive the builder. Fails when the compiler cannot be run.
+  // `scratch` and `cache` outlive the builder. Fails when the compiler cannot be run, or a cross compiler builds for another machine than
+  // its profile says.
   static Result<std::unique_ptr<CpuBuilder>> Create(Options options, const Scratch* scratch, ArtifactCache* cache);
+
+  // Where there is no compiler and none is needed: everything is a build error for this reason.
+  static std::unique_ptr<CpuBuilder> Without(std::string why, Options options, const Scratch* scratch, ArtifactCache* cache);
 
   // Thread-safe.
   BuildOutcome Build(const std::string& source, const std::vector<std::string>& flags, const CancelToken* cancel = nullptr);
@@ -51,6 +55,7 @@ class CpuBuilder {
  private:
   CpuBuilder(Options options, const Scratch* scratch, ArtifactCache* cache)
       : options_(std::move(options)), scratch_(scratch), cache_(cache) {}
+  Status TryCrossCompiler();
   std::vector<std::string> Command(const std::vector<std::string>& flags) const;
   std::vector<std::string> Launched(const std::vector<std::string>& command) const;
   Status HandOver(const std::filesystem::path& directory) const;
@@ -59,7 +64,7 @@ class CpuBuilder {
   Options options_;
   const Scratch* scratch_;
   ArtifactCache* cache_;
-  std::string compiler_version_, identity_;
+  std::string compiler_version_, identity_, missing_;
 };
 
 }  // namespace lathe

@@ -1,14 +1,18 @@
 #include "measure/cpu_target.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sys/utsname.h>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include <algorithm>
 #include <cstdlib>
 #include <sstream>
 
 #include "core/file.h"
+#include "measure/toolchain_profile.h"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -71,6 +75,8 @@ struct VectorUnit {
   double bytes, registers;
 };
 
+const VectorUnit kNeon = {"aarch64-neon", 16, 32};
+
 VectorUnit DetectVectorUnit() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -81,10 +87,31 @@ VectorUnit DetectVectorUnit() {
   if (__builtin_cpu_supports("avx")) return {"x86_64-avx", 32, 16};
   return {"x86_64-sse2", 16, 16};
 #elif defined(__aarch64__)
-  return {"aarch64-neon", 16, 32};
+  return kNeon;
 #else
   return {"unknown", 16, 16};
 #endif
+}
+
+// Optional parts of the processor, by the names that /proc/cpuinfo has for them: what a cross toolchain may count on. On x86 the
+// architecture says enough.
+std::string Features() {
+  std::string names;
+#if defined(__aarch64__)
+  const auto add = [&](unsigned long set, unsigned long bit, const char* name) {
+    if ((set & bit) != 0) names.append(names.empty() ? "" : " ").append(name);
+  };
+  const unsigned long first = ::getauxval(AT_HWCAP), second = ::getauxval(AT_HWCAP2);
+  add(first, HWCAP_ATOMICS, "atomics");
+  add(first, HWCAP_FPHP, "fphp");
+  add(first, HWCAP_ASIMDHP, "asimdhp");
+  add(first, HWCAP_ASIMDDP, "asimddp");
+  add(first, HWCAP_ASIMDFHM, "asimdfhm");
+  add(first, HWCAP_SVE, "sve");
+  add(second, HWCAP2_I8MM, "i8mm");
+  add(second, HWCAP2_BF16, "bf16");
+#endif
+  return names;
 }
 
 }  // namespace
@@ -99,14 +126,25 @@ Target DetectCpuTarget(int threads, const Toolchain& toolchain, const std::strin
   target.limits = {{"vector_bytes", unit.bytes},      {"vector_registers", unit.registers},
                    {"threads", std::max(1, threads)}, {"l1_bytes", caches.l1},
                    {"l2_bytes", caches.l2},           {"l3_bytes", caches.l3 > 0 ? caches.l3 : caches.l2}};
-  std::vector<std::string> flags = toolchain.flags;
-  flags.insert(flags.end(), toolchain.extra_flags.begin(), toolchain.extra_flags.end());
   utsname system = {};
   ::uname(&system);
-  target.fingerprint = {{"compiler", toolchain.compiler},
-                        {"compiler_version", compiler_version},
-                        {"flags", fmt::format("{}", fmt::join(flags, " "))},
-                        {"kernel", fmt::format("{} {}", system.sysname, system.release)}};
+  target.fingerprint = {{"kernel", fmt::format("{} {}", system.sysname, system.release)}};
+  if (const std::string features = Features(); !features.empty()) target.fingerprint["cpu_features"] = features;
+  DescribeCompiler(toolchain, compiler_version, target);
+  return target;
+}
+
+Target EmulatedCpuTarget(int threads, const Toolchain& toolchain, const std::string& compiler_version) {
+  Target target = DetectCpuTarget(threads, toolchain, compiler_version);
+  if (toolchain.architecture == "aarch64") {
+    target.architecture = kNeon.architecture;
+    target.limits["vector_bytes"] = kNeon.bytes;
+    target.limits["vector_registers"] = kNeon.registers;
+  }
+  target.name = fmt::format("{} emulated on {}", toolchain.profile, target.name);
+  std::string features;
+  for (const std::string& feature : toolchain.features) features.append(features.empty() ? "" : " ").append(feature);
+  target.fingerprint["cpu_features"] = features;
   return target;
 }
 

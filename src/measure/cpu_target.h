@@ -14,4 +14,8 @@ namespace lathe {
 Target DetectCpuTarget(int threads, const Toolchain& toolchain, const std::string& compiler_version,
                        const std::filesystem::path& root = "/");
 
+// What a cross toolchain's launcher stands in for on this machine: the profile's architecture and features, our caches and CPUs. Good for
+// verifying; times mean nothing.
+Target EmulatedCpuTarget(int threads, const Toolchain& toolchain, const std::string& compiler_version);
+
 }  // namespace lathe

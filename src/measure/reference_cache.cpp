@@ -90,7 +90,8 @@ Result<std::shared_ptr<const ReferenceData>> ReferenceCache::Compute(const std::
   if (!text) return failed(text.error());
   std::vector<TensorShape>* tensors = &text->tensors;
   std::vector<int64_t>* dynamic = &text->dynamic;
-  const BuildOutcome built = builder_->Build(text->source, {}, cancel);
+  const BuildOutcome built =
+      text->artifact ? BuildOutcome{MeasureStatus::kOk, "", *text->artifact, 0} : builder_->Build(text->source, {}, cancel);
   if (cancel != nullptr && cancel->cancelled()) return failed({ErrorCode::kCancelled, "cancelled"});
   if (built.status != MeasureStatus::kOk)
     return failed({ErrorCode::kInvalidInput, fmt::format("{}: {}", ToString(built.status), built.message)});

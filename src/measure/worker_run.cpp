@@ -167,13 +167,15 @@ Result<WorkerRun> WorkerRun::Prepare(const JobSpec& spec, const std::filesystem:
   run.tensors_ = spec.tensors;
   run.data_ = std::move(data);
   run.program_ = options.program;
+  run.launcher_ = options.launcher;
   run.timeout_ = options.limits.timeout;
   return run;
 }
 
 void WorkerRun::Run(const CancelToken* cancel) {
   SubprocessOptions options;
-  options.argv = {program_.string()};
+  options.argv = launcher_;
+  options.argv.push_back(program_.string());
   options.files = {{job_file_.fd(), worker::kJobFd},
                    {data_->inputs.fd() >= 0 ? data_->inputs.fd() : job_file_.fd(), worker::kInputsFd},
                    {results_.fd(), worker::kResultsFd},

@@ -34,7 +34,8 @@ struct WorkerLimits {
 };
 
 struct WorkerOptions {
-  std::filesystem::path program;  // lathe-worker
+  std::filesystem::path program;      // lathe-worker
+  std::vector<std::string> launcher;  // in front of it, where it is another architecture's
   WorkerLimits limits;
   SamplingOptions sampling;
   int threads = 1;        // of the kernel
@@ -90,6 +91,7 @@ class WorkerRun {
   std::optional<ScratchDir> directory_;
   Descriptor artifact_;
   std::filesystem::path program_;
+  std::vector<std::string> launcher_;
   std::chrono::milliseconds timeout_{0};
   std::optional<Result<SubprocessResult>> ended_;
   worker::ResultHeader header_ = {};

@@ -12,7 +12,20 @@
 namespace lathe {
 namespace {
 constexpr std::chrono::milliseconds kIdleSpan{500};
+
+Status CanLaunch(const Toolchain& toolchain) {
+  if (!toolchain.cross()) return {};
+  const auto cannot = [&](const std::string& why) {
+    return Error{ErrorCode::kNotFound, fmt::format("run what toolchain profile '{}' builds on this machine: {}", toolchain.profile, why)};
+  };
+  if (toolchain.launcher.empty()) return cannot("the profile names no 'launcher'");
+  if (toolchain.worker.empty()) return cannot("the profile names no 'worker' for the launcher");
+  if (::access(toolchain.worker.c_str(), R_OK) != 0)
+    return cannot(fmt::format("its worker '{}' is not there; for aarch64: cmake --preset aarch64 && cmake --build --preset aarch64",
+                              toolchain.worker.string()));
+  return {};
 }
+}  // namespace
 
 void UseAddressSanitizer(WorkshopOptions& options) {
   options.worker_program = options.worker_program.parent_path() / "lathe-worker-asan";
@@ -34,6 +47,7 @@ Result<std::unique_ptr<Workshop>> Workshop::Create(const TemplateLibrary* librar
     return Error{ErrorCode::kNotFound,
                  fmt::format("find the worker program '{}': it is not there; set LATHE_WORKER to where lathe-worker is",
                              options.worker_program.string())};
+  if (Status can = CanLaunch(options.toolchain); !can && !options.build_only) return can.error();
   CpuPlan cpus = PlanCpus(AvailableCpus(), options.threads);
   std::optional<EnergyMeter> meter;
   double idle_watts = 0;
@@ -62,9 +76,15 @@ Result<std::unique_ptr<Workshop>> Workshop::Create(const TemplateLibrary* librar
   const WorkshopOptions& chosen = shop->options_;
   CpuBuilder::Options build{chosen.toolchain, chosen.build, chosen.worker_program};
   if (chosen.pin && !shop->cpus_.exclusive) build.limits.cpus = shop->cpus_.others;
-  Result<std::unique_ptr<CpuBuilder>> builder = CpuBuilder::Create(std::move(build), &shop->scratch_, &shop->cache_);
-  if (!builder) return builder.error();
-  shop->builder_ = std::move(*builder);
+  Result<std::unique_ptr<CpuBuilder>> builder = CpuBuilder::Create(build, &shop->scratch_, &shop->cache_);
+  if (!builder && chosen.needs_compiler) return builder.error();
+  shop->builder_ = builder ? std::move(*builder) : CpuBuilder::Without(builder.error().message, build, &shop->scratch_, &shop->cache_);
+  if (chosen.toolchain.cross()) {
+    build.toolchain = Toolchain::Default();
+    Result<std::unique_ptr<CpuBuilder>> ours = CpuBuilder::Create(std::move(build), &shop->scratch_, &shop->cache_);
+    if (!ours) return ours.error();
+    shop->reference_builder_ = std::move(*ours);
+  }
 
   ReferenceCache::Options references;
   references.worker.program = chosen.worker_program;
@@ -74,14 +94,17 @@ Result<std::unique_ptr<Workshop>> Workshop::Create(const TemplateLibrary* librar
   if (chosen.pin) references.worker.cpus = shop->cpus_.others;
   references.seed = chosen.seed;
   references.max_bytes = chosen.reference_bytes;
-  shop->references_ = std::make_unique<ReferenceCache>(library, shop->builder_.get(), &shop->scratch_, references);
+  CpuBuilder* reference_builder = shop->reference_builder_ ? shop->reference_builder_.get() : shop->builder_.get();
+  shop->references_ = std::make_unique<ReferenceCache>(library, reference_builder, &shop->scratch_, references);
 
   if (make_backend) {
     Result<std::unique_ptr<Backend>> backend = make_backend(*shop);
     if (!backend) return backend.error();
     shop->backend_ = std::move(*backend);
   } else {
-    Target target = DetectCpuTarget(chosen.threads, chosen.toolchain, shop->builder_->compiler_version());
+    const std::string& version = shop->builder_->compiler_version();
+    Target target = chosen.toolchain.cross() ? EmulatedCpuTarget(chosen.threads, chosen.toolchain, version)
+                                             : DetectCpuTarget(chosen.threads, chosen.toolchain, version);
     shop->backend_ = std::make_unique<CpuBackend>(std::move(target), shop->builder_.get());
   }
   return shop;
@@ -100,7 +123,8 @@ Workshop::Job Workshop::Prepare(const MeasureRequest& request, const CancelToken
   };
 
   WorkerOptions worker;
-  worker.program = options_.worker_program;
+  worker.program = options_.toolchain.cross() ? options_.toolchain.worker : options_.worker_program;
+  worker.launcher = options_.toolchain.launcher;
   worker.limits = options_.run;
   worker.sampling = request.finalist ? options_.finalist_sampling : options_.sampling;
   worker.threads = options_.threads;

@@ -20,7 +20,8 @@
 namespace lathe {
 
 struct WorkshopOptions {
-  Toolchain toolchain = Toolchain::Default();
+  Toolchain toolchain = Toolchain::Default();  // a cross toolchain with a launcher: candidates are emulated here, references are not
+  bool needs_compiler = true;                  // false: every candidate and reference comes built
   std::filesystem::path worker_program = WorkerOptions::DefaultProgram();
   std::filesystem::path cache_dir;  // of artifacts; empty: ArtifactCache::DefaultDirectory(), or scratch when there is no home
   uint64_t cache_bytes = uint64_t{2} << 30;
@@ -98,6 +99,7 @@ class Workshop {
   std::optional<EnergyMeter> meter_;
   double idle_watts_ = 0;
   std::unique_ptr<CpuBuilder> builder_;
+  std::unique_ptr<CpuBuilder> reference_builder_;  // null: builder_ does both
   std::unique_ptr<ReferenceCache> references_;
   std::unique_ptr<Backend> backend_;
 };

@@ -1,6 +1,9 @@
 // Direct convolution of bytes with vectors of output channels. One step of the sum is four input channels at one place of the window: four
 // bytes of a pixel, broadcast, meet vectors of weights that hold the same four channels of LANES output channels in their 32-bit lanes, and
-// Dot adds the four products to the lane. x86 with VNNI has that as one instruction.
+// Dot adds the four products to the lane. x86 with VNNI and Arm with I8MM have that as one instruction.
+//
+// Arm without I8MM multiplies signed bytes only: there pixels are taken as pixel - 128, by a flip of their top bits, and 128 times the sum of
+// an output channel's weights is part of what its sum starts from.
 //
 // A tile is TILE_Y rows of TILE_X output pixels times TILE_K vectors of output channels, in registers over the whole sum. Along a row of
 // the window the pixels follow each other with all their channels, so its S*C bytes are one run; only a run's end is ragged, where the
@@ -22,6 +25,12 @@ constexpr int kUnroll = UNROLL;                      // a pragma does not see ma
 constexpr int kBlockK = TILE_K * LANES;              // output channels of a tile
 constexpr int kBlocksK = int(CeilDiv(KG, kBlockK));  // in a group
 constexpr int kRaggedK = KG % kBlockK;               // channels in a group's last block; 0: it is full
+
+#if defined(__ARM_NEON) && !defined(__ARM_FEATURE_MATMUL_INT8)
+constexpr bool kFlipped = LANES == 4;
+#else
+constexpr bool kFlipped = false;
+#endif
 
 constexpr bool kNhwc = LAYOUT == LAYOUT_NHWC;
 constexpr bool kMerged = DILATION_W == 1 && GROUPS == 1;  // a row of the window is one run
@@ -63,7 +72,7 @@ void prepare(const int8_t* weight, const int32_t* bias, const float* scale, int3
             memcpy(reinterpret_cast<char*>(step) + inside % 4, &value, 1);
             sum += value;
           }
-      *lane = (BIAS ? bias[k] : 0) - int32_t(INPUT_ZERO_POINT) * sum;
+      *lane = (BIAS ? bias[k] : 0) - (int32_t(INPUT_ZERO_POINT) - (kFlipped ? 128 : 0)) * sum;
       memcpy(lane + kBlockK, &scale[k], sizeof(float));
     }
 }
@@ -78,6 +87,25 @@ LATHE_INLINE Vec<int32_t, N> Dot(Vec<int32_t, N> sum, Vec<int32_t, N> pixels, Ve
 #if (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__)
   if constexpr (N == 8) return __builtin_ia32_vpdpbusd_v8si(sum, pixels, weights);
   if constexpr (N == 4) return __builtin_ia32_vpdpbusd_v4si(sum, pixels, weights);
+#endif
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+  if constexpr (N == 4) {
+    asm("usdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(pixels), "w"(weights));
+    return sum;
+  }
+#elif defined(__ARM_FEATURE_DOTPROD)
+  if constexpr (N == 4) {
+    asm("sdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(pixels), "w"(weights));
+    return sum;
+  }
+#elif defined(__ARM_NEON)
+  if constexpr (N == 4) {  // products fit 16 bits, neighbours are added in 32, twice
+    Vec<int32_t, N> low, high;
+    asm("smull %0.8h, %2.8b, %3.8b\n\tsmull2 %1.8h, %2.16b, %3.16b\n\tsaddlp %0.4s, %0.8h\n\tsaddlp %1.4s, %1.8h\n\taddp %0.4s, %0.4s, %1.4s"
+        : "=&w"(low), "=&w"(high)
+        : "w"(pixels), "w"(weights));
+    return sum + low;
+  }
 #endif
   // Even and odd bytes apart, in lanes of 16 bits; products of two such pairs add up in 32.
   typedef Vec<int16_t, 2 * N> Short;
@@ -156,7 +184,7 @@ __attribute__((noinline)) void Tile(const uint8_t* in, const int32_t* panel, uin
           for (int x = 0; x < TX; ++x) {
             int32_t four;
             memcpy(&four, from + y * STRIDE_H * kStepY + x * STRIDE_W * int64_t(C), sizeof four);
-            const Lane pixels = Broadcast<int32_t, LANES>(four);
+            const Lane pixels = Broadcast<int32_t, LANES>(kFlipped ? four ^ int32_t(0x80808080) : four);
 #pragma GCC unroll 8
             for (int v = 0; v < kVectors; ++v) sum[y * TX + x][v] = Dot<LANES>(sum[y * TX + x][v], pixels, w[v]);
           }

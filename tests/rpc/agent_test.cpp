@@ -242,7 +242,7 @@ TEST(Remote, AnotherProtocolVersionIsRefusedWithBothRanges) {
   Agent agent(setup);
   const auto refused = Reach({agent.endpoint()});
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, testing::HasSubstr("speaks protocol 7 to 9, the client 1 to 2"));
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("speaks protocol 7 to 9, the client 1 to 3"));
 }
 
 TEST(Remote, NeighbouringProtocolVersionsWorkTogether) {

@@ -16,11 +16,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-sockaddr_in Loopback(int port) {
+sockaddr_in Address(const std::string& host, int port) {
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ::inet_pton(AF_INET, host.c_str(), &address.sin_addr);
   return address;
 }
 
@@ -32,9 +32,9 @@ void Reset(int fd) {
 
 }  // namespace
 
-FaultProxy::FaultProxy(int to_port) : to_port_(to_port) {
+FaultProxy::FaultProxy(int to_port, const std::string& to_host) : to_host_(to_host), to_port_(to_port) {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = Loopback(0);
+  sockaddr_in address = Address("127.0.0.1", 0);
   ::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address);
   ::listen(listener_, 64);
   socklen_t size = sizeof address;
@@ -63,7 +63,7 @@ void FaultProxy::Accept() {
     const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
     const int board = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address = Loopback(to_port_);
+    sockaddr_in address = Address(to_host_, to_port_);
     if (refusing || ::connect(board, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
       Reset(client);
       ::close(client);

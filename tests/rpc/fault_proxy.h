@@ -14,7 +14,7 @@ namespace lathe {
 
 class FaultProxy {
  public:
-  explicit FaultProxy(int to_port);
+  explicit FaultProxy(int to_port, const std::string& to_host = "127.0.0.1");
   ~FaultProxy();
 
   int port() const { return port_; }
@@ -44,7 +44,9 @@ class FaultProxy {
   void Accept();
   void Pump(Connection& connection, int from, int to, std::atomic<uint64_t>& count);
 
-  int to_port_, listener_ = -1, port_ = 0;
+  const std::string to_host_;
+  const int to_port_;
+  int listener_ = -1, port_ = 0;
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> to_board_{0}, from_board_{0};
   std::atomic<int> connections_{0};

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <chrono>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
@@ -67,6 +68,20 @@ class LatheCommand : public ::testing::Test {
 
   std::unique_ptr<TempDir> dir_;
 };
+
+TEST_F(LatheCommand, SaysWhatIsWrongWithAToolchainProfile) {
+  const Outcome unknown = Run({"check", "resize_cpu", "--toolchain", "kettle"});
+  EXPECT_EQ(unknown.exit_code, 4);
+  EXPECT_NE(unknown.err.find("jetson-orin"), std::string::npos) << unknown.err;
+  const Outcome local = Run({"tune", "--workload", kSmall, "--toolchain", "aarch64", "--log", Path("log.db")});
+  EXPECT_EQ(local.exit_code, 3);
+  EXPECT_NE(local.err.find("--board"), std::string::npos) << local.err;
+  std::ofstream(Path("mine.json")) << R"({"architecture": "aarch64", "compiler": "no-such-compiler"})";
+  const Outcome missing =
+      Run({"tune", "--workload", kSmall, "--board", "127.0.0.1:1", "--toolchain", Path("mine.json"), "--log", Path("log.db")});
+  EXPECT_EQ(missing.exit_code, 4);
+  EXPECT_NE(missing.err.find("no-such-compiler"), std::string::npos) << missing.err;
+}
 
 TEST_F(LatheCommand, FindsTwentyThreeConvolutionsInResNet50) {
   const Outcome tasks = Run({"tasks", kModels + "resnet50_224.onnx", "--json"});

@@ -80,9 +80,11 @@ void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
       ->capture_default_str();
   command->add_flag("--build-only", flags->check.build_only,
                     "Only compile, and print registers and spills (least, mean, most); for cuda/sm_87 and its like no GPU is needed");
+  command->add_option("--toolchain", flags->check.toolchain,
+                      "Build with this toolchain profile (aarch64, jetson-orin, … or a file) and run under its launcher, an emulator");
   command->add_option("--threads", flags->check.threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
   command->footer(
-      "Examples:\n  lathe check direct_cpu --configs 30\n  lathe check resize_gpu --target cuda/sm_53,cuda/sm_87 --build-only --configs 2");
+      "Examples:\n  lathe check direct_cpu --configs 30\n  lathe check --toolchain aarch64 --configs 3\n  lathe check resize_gpu --target cuda/sm_53,cuda/sm_87 --build-only --configs 2");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunCheck(common, *flags); }; });
 }
 

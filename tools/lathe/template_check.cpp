@@ -5,6 +5,7 @@
 
 #include "measure/local_measurer.h"
 #include "measure/target_choice.h"
+#include "measure/toolchain_profile.h"
 #include "tools/lathe/stop_signal.h"
 #include "tools/lathe/table.h"
 
@@ -130,6 +131,14 @@ Result<TargetReport> CheckOn(const std::string& target, const TemplateLibrary& l
   options.verify_only = true;
   options.build_only = flags.build_only;
   options.seed = flags.seed;
+  if (!flags.toolchain.empty()) {
+    if (target != "cpu")
+      return Error{ErrorCode::kInvalidInput, fmt::format("--toolchain '{}' builds for the cpu, --target is {}", flags.toolchain, target)};
+    Result<Toolchain> toolchain = ReadToolchainProfile(flags.toolchain);
+    if (!toolchain) return toolchain.error();
+    options.toolchain = std::move(*toolchain);
+    options.run.timeout = std::chrono::minutes(2);  // emulators are slow
+  }
   Result<Workshop::BackendFactory> backend = BackendFor(target);
   if (!backend) return backend.error();
   Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, options, 0, *backend);

@@ -19,6 +19,7 @@ struct TemplateCheckOptions {
   size_t configs = 5;  // for each template and workload
   uint64_t seed = 1;
   int threads = 1;
+  std::string toolchain;  // profile to build with, and to run under its launcher; empty: this machine's compiler
 };
 
 // Smallest, mean and largest of a build fact over the configs that have it.

@@ -6,7 +6,10 @@
 #include <chrono>
 
 #include "core/hash.h"
+#include "measure/building_measurer.h"
+#include "measure/cpu_set.h"
 #include "measure/target_choice.h"
+#include "measure/toolchain_profile.h"
 #include "rpc/client/remote_measurer.h"
 #include "tools/lathe/machine_limits.h"
 #include "tools/lathe/progress_line.h"
@@ -45,9 +48,23 @@ Result<Candidate> CalibrationCandidate(const TemplateLibrary& library, const Tar
 // The one place that picks local or remote.
 struct Devices {
   std::unique_ptr<LocalMeasurer> local;
-  std::unique_ptr<BoardPool> pool;
-  Measurer& measurer() const { return local ? static_cast<Measurer&>(*local) : *pool; }
+  std::unique_ptr<HostBuild> host_build;
+  std::unique_ptr<Measurer> boards;  // the pool, or what builds for it
+  BoardPool* pool = nullptr;
+  Measurer& measurer() const { return local ? static_cast<Measurer&>(*local) : *boards; }
 };
+
+Result<std::unique_ptr<HostBuild>> BuildHere(const TemplateLibrary& library, const SessionOptions& options) {
+  if (options.target != "cpu")
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--toolchain '{}' builds for the cpu, --target is {}", options.toolchain, options.target)};
+  Result<Toolchain> toolchain = ReadToolchainProfile(options.toolchain);
+  if (!toolchain) return toolchain.error();
+  HostBuild::Options build;
+  build.toolchain = std::move(*toolchain);
+  build.worker_program = WorkerOptions::DefaultProgram();
+  return HostBuild::Create(&library, std::move(build));
+}
 
 Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions& options, ProgressLine& progress) {
   Devices devices;
@@ -66,11 +83,25 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
       progress.Clear();
       fmt::print(stderr, "lathe: {}\n", text);
     };
+    if (!options.toolchain.empty()) {
+      Result<std::unique_ptr<HostBuild>> build = BuildHere(library, options);
+      if (!build) return build.error();
+      devices.host_build = std::move(*build);
+      remote.host_build = devices.host_build.get();
+    }
     Result<std::unique_ptr<BoardPool>> pool = OpenBoards(library, std::move(remote), &StopRequested());
     if (!pool) return pool.error();
-    devices.pool = std::move(*pool);
+    devices.pool = pool->get();
+    devices.boards = std::move(*pool);
+    if (!devices.host_build) return devices;
+    Result<std::unique_ptr<BuildingMeasurer>> building =
+        BuildingMeasurer::Create(std::move(devices.boards), devices.host_build.get(), static_cast<int>(AvailableCpus().size()));
+    if (!building) return building.error();
+    devices.boards = std::move(*building);
     return devices;
   }
+  if (!options.toolchain.empty())
+    return Error{ErrorCode::kInvalidInput, fmt::format("--toolchain '{}' is for boards: name one with --board", options.toolchain)};
   WorkshopOptions shop;
   shop.threads = options.threads;
   shop.cold_cache = options.cold_cache;

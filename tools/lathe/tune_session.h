@@ -18,6 +18,7 @@ namespace lathe {
 struct SessionOptions {
   std::string board = "local";  // or HOST:PORT, several separated by commas
   std::string certs;            // directory of certificates for boards; empty: the default one, where it exists
+  std::string toolchain;        // profile: candidates for boards are built here; empty: on the board
   bool calibrate = true;        // boards, by a calibration kernel between candidates
   double wait_seconds = 60;     // for a board, while there is none
   std::string target = "cpu";   // see measure/target_choice.h
