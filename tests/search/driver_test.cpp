@@ -1,5 +1,6 @@
 #include "search/driver.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "fakes.h"
@@ -178,6 +179,8 @@ TEST(Tune, GivesUpACandidateThatLosesItsBoardEveryTime) {
   ASSERT_TRUE(report);
   EXPECT_EQ(report->tasks[0].trials, 0u);
   EXPECT_EQ(measurer.requests.size(), 12u);
+  ASSERT_EQ(report->notes.size(), 1u) << "once, with the board's reason";
+  EXPECT_THAT(report->notes[0], testing::HasSubstr("its board was lost 3 times"));
 }
 
 TEST(Tune, FailsWithItsReasonWhenNoBoardIsLeft) {

@@ -1,6 +1,7 @@
 #include "tests/templates/hot_loop.h"
 
 #include <map>
+#include <optional>
 #include <regex>
 #include <sstream>
 
@@ -29,7 +30,7 @@ HotLoop FindHotLoop(const std::string& assembly) {
 
   std::map<std::string, size_t> labels;
   HotLoop best;
-  size_t last_begin = 0;  // of the loop closed last: whatever begins before it holds it
+  std::optional<size_t> last_begin;  // of the loop closed last: whatever begins before it holds it
   for (size_t i = 0; i < lines.size(); ++i) {
     std::smatch found;
     if (std::regex_match(lines[i], found, label)) labels[found[1]] = i;
@@ -37,7 +38,7 @@ HotLoop FindHotLoop(const std::string& assembly) {
     const auto target = labels.find(found[2]);
     if (target == labels.end()) continue;  // forwards
     const size_t begin = target->second;
-    if (begin <= last_begin) continue;
+    if (last_begin && begin <= *last_begin) continue;
     last_begin = begin;
     HotLoop loop;
     for (size_t at = begin; at <= i; ++at) {
