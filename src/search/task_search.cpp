@@ -116,9 +116,11 @@ std::vector<Trial> TaskSearch::Next(size_t count) {
     ++in_flight_;
     trials.push_back({arm, point, false});
   };
-  if (options_.untuned_first && !first_given_ && !search_ended_ && count > 0 && given_out_ < limit()) {
-    first_given_ = true;
-    if (first_ && !arms_[0].records.contains(*first_)) give(0, *first_);
+  // Each template's first config is its author's best guess: with few trials a late template might not come to it.
+  while (options_.untuned_first && firsts_given_ < arms_.size() && !search_ended_ && trials.size() < count && given_out_ < limit()) {
+    const size_t arm = firsts_given_++;
+    const std::optional<Point> first = arms_[arm].kernel->space->First();
+    if (first && !arms_[arm].records.contains(*first)) give(arm, *first);
   }
   while (!search_ended_ && trials.size() < count) {
     if (given_out_ >= limit()) {

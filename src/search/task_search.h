@@ -1,9 +1,9 @@
 // TaskSearch: the search for one workload: its templates' strategies, what was measured, and how the winner is named. No measurer, no
 // journal, no clock.
 //
-// Stages: searching (the first valid config first, then what the strategies propose, until the budget is spent or the spaces are
-// exhausted), then the finals (a race of the few that may be the best, measured again in turn, so that a slow minute of the machine hits
-// all of them alike; see final_race.h), then done.
+// Stages: searching (each template's first valid config first, then what the strategies propose, until the budget is spent or the spaces
+// are exhausted), then the finals (a race of the few that may be the best, measured again in turn, so that a slow minute of the machine
+// hits all of them alike; see final_race.h), then done.
 #pragma once
 
 #include <functional>
@@ -33,7 +33,7 @@ struct SearchOptions {
   size_t finalists = 8;        // at most so many are measured again; 0 or 1: the best single measurement wins
   size_t final_rounds = 4;     // how often each at most; who is clearly slower drops out after two
   double within_noise = 0.03;  // who is this close to the best may be the best, whatever its few samples say
-  bool untuned_first = true;   // measure the first valid config before anything else, to say what tuning gained
+  bool untuned_first = true;   // measure each template's first valid config before anything else, to say what tuning gained
   double tie = 0.005;          // who is this close to the fastest after the finals ties with it; the simpler config wins
   Objective objective;         // lower is better
 };
@@ -120,7 +120,8 @@ class TaskSearch {
   std::optional<Point> first_;  // the untuned config, of the first arm
   std::vector<Record> records_;
   Stage stage_ = Stage::kSearching;
-  bool search_ended_ = false, first_given_ = false;
+  bool search_ended_ = false;
+  size_t firsts_given_ = 0;  // of how many arms the first config was given out, or was known
   std::string ended_ = "budget";
   size_t given_out_ = 0, from_history_ = 0, in_flight_ = 0;
   std::vector<Trial> finals_;  // still to give out, in reverse
