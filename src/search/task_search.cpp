@@ -132,7 +132,8 @@ std::vector<Trial> TaskSearch::Next(size_t count) {
       EndSearch("exhausted");
       break;
     }
-    const std::vector<Point> points = arms_[*arm].strategy->Propose(std::min(count - trials.size(), limit() - given_out_));
+    const std::vector<Point> points =
+        arms_[*arm].strategy->Propose(std::min({count - trials.size(), limit() - given_out_, split_.Turn(*arm)}));
     if (points.empty()) split_.Exhaust(*arm);
     for (const Point& point : points) {
       if (!arms_[*arm].records.contains(point)) give(*arm, point);  // the first config is ours, not the strategy's

@@ -12,6 +12,12 @@ TrialSplit::TrialSplit(size_t arms, size_t budget) : arms_(arms), budget_(budget
 
 void TrialSplit::Report(size_t arm, double objective) { arms_[arm].best = std::min(arms_[arm].best, objective); }
 
+size_t TrialSplit::Turn(size_t arm) const {
+  const bool last = round_ + 1 >= rounds_;
+  if (last) return std::numeric_limits<size_t>::max();
+  return quota_[arm] > arms_[arm].taken ? quota_[arm] - arms_[arm].taken : 1;
+}
+
 void TrialSplit::NextRound() {
   ++round_;
   std::vector<size_t> order;

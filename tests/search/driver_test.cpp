@@ -370,6 +370,27 @@ TEST(Tune, ShiftsTrialsToTheBetterTemplate) {
   EXPECT_EQ(report->tasks[0].best->template_name, "kernel");
 }
 
+TEST(Tune, TriesEveryTemplateBeforeASecondConfigOfAny) {
+  FakeMeasurer measurer(Tile);
+  MemoryJournal journal;
+  std::vector<TuneTask> tasks = TileTasks(1);
+  for (const char* name : {"second", "third", "fourth", "fifth"})
+    tasks[0].templates.push_back({name, std::string("hash-") + name, std::make_unique<Space>(test::TileSpace()), nullptr});
+  TuneOptions options = Options("random", 6);
+  options.search.untuned_first = true;
+  options.search.finalists = 0;
+  options.batch = 4;
+  ASSERT_TRUE(Tune(tasks, measurer, journal, options));
+  ASSERT_EQ(journal.rows.size(), 6u);
+  std::set<std::string> met;
+  for (size_t i = 0; i < 5; ++i) {
+    const Candidate& candidate = journal.rows[i].candidate;
+    met.insert(candidate.template_name);
+    EXPECT_EQ(candidate.config, tasks[0].templates[0].space->ConfigAt(*tasks[0].templates[0].space->First()));
+  }
+  EXPECT_EQ(met.size(), 5u);
+}
+
 TEST(Tune, GivesTheSameTrialsForTheSameSeed) {
   const auto run = [](uint64_t seed) {
     FakeMeasurer measurer(Tile);

@@ -25,6 +25,17 @@ TEST(TrialSplit, HalvesTheArmsAfterEachRound) {
   EXPECT_EQ(taken, (std::vector<size_t>{70, 30, 10, 10}));
 }
 
+TEST(TrialSplit, LetsNobodyTakeMoreThanItsShareAtOnce) {
+  TrialSplit split(6, 6);  // one each
+  for (size_t arm = 0; arm < 6; ++arm) {
+    ASSERT_EQ(split.Next(), arm);
+    EXPECT_EQ(split.Turn(arm), 1u);
+    split.Take(arm);
+    split.Report(arm, 1);
+  }
+  EXPECT_GT(TrialSplit(1, 10).Turn(0), 10u) << "a single arm has no one to share with";
+}
+
 TEST(TrialSplit, PassesAnExhaustedArmsTrialsOnAndEndsWithTheLast) {
   TrialSplit split(2, 100);
   split.Exhaust(0);
