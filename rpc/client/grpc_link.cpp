@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -56,6 +57,8 @@ struct LinkState {
   std::string lease, boot_id, board;
   std::set<std::string> on_board;             // SHA-256 of files
   std::map<std::string, std::string> hashes;  // of local files
+  int calls = 0;                              // attempts that gRPC still works on
+  std::condition_variable idle;
 };
 
 class Attempt;
@@ -120,7 +123,7 @@ class FileUpload : public grpc::ClientWriteReactor<v1::UploadChunk> {
 class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, public std::enable_shared_from_this<Attempt> {
  public:
   Attempt(std::shared_ptr<LinkState> state, uint64_t number, std::function<void(LinkEvent)> events)
-      : state_(std::move(state)), number_(number), events_(std::move(events)) {}
+      : counted_(state), state_(std::move(state)), number_(number), events_(std::move(events)) {}
 
   void Start(const SessionSpec& spec, const std::vector<uint64_t>& outstanding) {
     least_version_ = spec.energy ? kEnergyVersion : 1;
@@ -392,6 +395,20 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
     std::function<void(const std::string&)> then;
   };
 
+  // First, so that it goes last: after the contexts of the calls.
+  const struct Counted {
+    explicit Counted(std::shared_ptr<LinkState> of) : state(std::move(of)) {
+      const std::lock_guard lock(state->mutex);
+      ++state->calls;
+    }
+    ~Counted() {
+      const std::lock_guard lock(state->mutex);
+      if (--state->calls == 0) state->idle.notify_all();
+    }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+    const std::shared_ptr<LinkState> state;
+  } counted_;
   const std::shared_ptr<LinkState> state_;
   const uint64_t number_;
   uint32_t least_version_ = 1;
@@ -414,7 +431,15 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
 class GrpcLink : public BoardLink {
  public:
   explicit GrpcLink(std::shared_ptr<LinkState> state) : state_(std::move(state)) {}
-  ~GrpcLink() override { Disconnect(); }
+  // gRPC 1.51 may count a channel below nothing, and abort, when its last user is a call that just ended: it goes here, after all calls.
+  ~GrpcLink() override {
+    Disconnect();
+    std::unique_lock lock(state_->mutex);
+    state_->idle.wait_for(lock, std::chrono::seconds(5), [&] { return state_->calls == 0; });
+    const auto stub = std::move(state_->stub);
+    const auto channel = std::move(state_->channel);
+    lock.unlock();
+  }
 
   const std::string& endpoint() const override { return state_->options.endpoint; }
 
