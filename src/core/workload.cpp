@@ -36,7 +36,7 @@ Result<Workload> WorkloadFromJson(const nlohmann::json& json) {
 }
 
 Result<Workload> ParseWorkload(const std::string& text) {
-  const size_t colon = text.find(':');
+  const size_t colon = text.find_first_of(": ");  // a blank as tables print it
   if (colon == std::string::npos || colon == 0)
     return Error{ErrorCode::kInvalidInput, fmt::format("a workload reads OPERATOR:attribute=value,…; found '{}'", text)};
   Result<NamedValues> attributes = ParseNamedValues(text.substr(colon + 1));

@@ -21,7 +21,7 @@ struct Workload {
 // {"operator": "conv2d", "workload": {"h": 56, …}}
 nlohmann::json ToJson(const Workload& workload);
 Result<Workload> WorkloadFromJson(const nlohmann::json& json);
-// The text of Key(), or "conv2d:h=56,w=56" with attributes left to their defaults.
+// The text of Key(), "conv2d:h=56,w=56" with attributes left to their defaults, or "conv2d h=56,w=56" as tables print it.
 Result<Workload> ParseWorkload(const std::string& text);
 
 }  // namespace lathe

@@ -255,6 +255,12 @@ MeasureStatus WorkerRun::Outcome(std::string& message) const {
                           process.end == End::kSignalled ? "signal" : "exit status", process.code, process.output);
     return MeasureStatus::kBoardLost;
   }
+  // The kernel's clock of CPU time may run out before ours of wall time: the candidate ran on all the same.
+  const auto cpu_limit = static_cast<double>(job_->cpu_seconds);
+  if (process.end == End::kSignalled && process.code == SIGKILL && cpu_limit > 0 && process.cpu_seconds >= 0.95 * cpu_limit) {
+    message = fmt::format("killed after {:.1f} s of CPU time in {}", process.cpu_seconds, StageName(header_.stage));
+    return MeasureStatus::kRunTimeout;
+  }
   if (process.end == End::kSignalled) return Fault(message);
   message = header_.message;
   switch (header_.outcome) {

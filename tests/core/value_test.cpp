@@ -24,6 +24,7 @@ TEST(Workload, ReadsBackItsKey) {
   Result<Workload> workload = ParseWorkload("nms:boxes=100,threshold=0.5,layout=xyxy");
   ASSERT_TRUE(workload);
   EXPECT_EQ(ParseWorkload(workload->Key())->Key(), workload->Key());
+  EXPECT_EQ(ParseWorkload("nms boxes=100,threshold=0.5,layout=xyxy")->Key(), workload->Key()) << "as tables print it";
 }
 
 TEST(Workload, RefusesTextWithoutOperatorOrValue) {
