@@ -3,7 +3,7 @@
 #
 #   tools/demo.sh [OUT]      OUT: where everything goes (default: build/demo)
 #
-# LATHE_DEMO_TIME (default 4m) is how long the tuner may take, LATHE_DEMO_TRIALS (default 64) how many candidates a workload.
+# LATHE_DEMO_TIME (default 3m) is how long the tuner may take, LATHE_DEMO_TRIALS (default 64) how many candidates a workload.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ step "the detector's tasks"
 $lathe tasks "$model"
 
 step "tune them"
-$lathe tune "$model" --board local --log "$log" --trials "${LATHE_DEMO_TRIALS:-64}" --time "${LATHE_DEMO_TIME:-4m}" --seed 1
+$lathe tune "$model" --board local --log "$log" --trials "${LATHE_DEMO_TRIALS:-64}" --time "${LATHE_DEMO_TIME:-3m}" --seed 1
 
 step "the same over the network: an agent on loopback, two tuners with one seed, one in-process and one through the agent"
 build/release/bin/lathe-agent --listen 127.0.0.1:0 --directory "$out/agent" > "$out/agent.port" 2> "$out/agent.log" &
