@@ -62,7 +62,7 @@ Status MeasureStream::Take(const v1::ToBoard& message) {
     }
     case v1::ToBoard::kReference: {
       constexpr size_t kMostReferences = 512, kMostBytes = size_t{64} << 20;
-      const bool built = message.reference().code_case() == v1::Reference::kArtifactSha256;
+      const bool built = !message.reference().artifact_sha256().empty();  // as the work is decided
       if (!built && !rights_.build)
         return Error{ErrorCode::kInvalidInput,
                      fmt::format("'{}' may not build on this board: bring built artifacts (--toolchain)", rights_.who)};

@@ -57,7 +57,7 @@ struct LinkState {
   std::string lease, boot_id, board;
   std::set<std::string> on_board;             // SHA-256 of files
   std::map<std::string, std::string> hashes;  // of local files
-  int calls = 0;                              // attempts that gRPC still works on
+  int attempts = 0;                           // that gRPC may still call back
   std::condition_variable idle;
 };
 
@@ -399,11 +399,11 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
   const struct Counted {
     explicit Counted(std::shared_ptr<LinkState> of) : state(std::move(of)) {
       const std::lock_guard lock(state->mutex);
-      ++state->calls;
+      ++state->attempts;
     }
     ~Counted() {
       const std::lock_guard lock(state->mutex);
-      if (--state->calls == 0) state->idle.notify_all();
+      if (--state->attempts == 0) state->idle.notify_all();
     }
     Counted(const Counted&) = delete;
     Counted& operator=(const Counted&) = delete;
@@ -435,7 +435,7 @@ class GrpcLink : public BoardLink {
   ~GrpcLink() override {
     Disconnect();
     std::unique_lock lock(state_->mutex);
-    state_->idle.wait_for(lock, std::chrono::seconds(5), [&] { return state_->calls == 0; });
+    if (!state_->idle.wait_for(lock, std::chrono::seconds(5), [&] { return state_->attempts == 0; })) return;  // they may still use both
     const auto stub = std::move(state_->stub);
     const auto channel = std::move(state_->channel);
     lock.unlock();

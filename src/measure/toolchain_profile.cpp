@@ -54,6 +54,7 @@ class ProfileReader {
     if (toolchain.compiler.empty()) return Bad("compiler", "it must be there");
     if (toolchain.compiler.find('/') != std::string::npos) toolchain.compiler = Beside(toolchain.compiler).string();
     if (!std::regex_match(cpu, std::regex("[a-z0-9.+_-]*"))) return Bad("cpu", fmt::format("'{}' is no name that -mcpu takes", cpu));
+    if (cpu == "native") return Bad("cpu", "'native' is the machine that compiles, not the board");
     if (!sysroot.empty() && !fs::is_directory(sysroot)) return Bad("sysroot", fmt::format("there is no directory '{}'", sysroot));
     toolchain.flags = {"-std=c++20", "-O3", "-fPIC", "-shared"};
     if (toolchain.architecture == "aarch64") toolchain.flags.emplace_back(kKeepOrder);

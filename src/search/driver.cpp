@@ -72,7 +72,7 @@ class Driver {
   uint64_t next_ticket_ = 1;
   TuneReport report_;
   std::map<std::string, size_t> failures_;
-  size_t given_up_ = 0;  // candidates whose boards were lost too often
+  bool given_up_ = false;  // a candidate, because its boards were lost too often
 };
 
 Driver::Driver(const std::vector<TuneTask>& tasks, Measurer& measurer, Journal& journal, const TuneOptions& options)
@@ -219,7 +219,7 @@ Status Driver::Receive(std::vector<Measurement> measurements) {
         if (Status status = Send(flight); !status) return status;
       } else {
         searches_[flight.task].Drop();
-        if (given_up_++ == 0)  // the others mostly say the same
+        if (!std::exchange(given_up_, true))  // the others mostly say the same
           report_.notes.push_back(fmt::format("a candidate was given up: its board was lost {} times, the last time because: {}",
                                               flight.lost, measurement.message));
       }

@@ -1,10 +1,7 @@
 // Profiles at work: compilers tried, candidates built here for a measurer that gets only files.
-#include <fstream>
-
 #include "fault_fixture.h"
 #include "measure/building_measurer.h"
 #include "measure/local_measurer.h"
-#include "measure/toolchain_profile.h"
 
 namespace lathe {
 namespace {

@@ -79,6 +79,7 @@ TEST_F(ToolchainProfile, NamesTheKeyThatIsWrong) {
   EXPECT_THAT(ErrorOf(R"({"architecture": "aarch64", "compiler": 7})"), HasSubstr("'compiler': it must be a text"));
   EXPECT_THAT(ErrorOf(R"({"architecture": "aarch64", "compiler": "g++", "mcpu": "x"})"), HasSubstr("'mcpu': no such key"));
   EXPECT_THAT(ErrorOf(R"({"architecture": "aarch64", "compiler": "g++", "cpu": "a -o /x"})"), HasSubstr("'cpu'"));
+  EXPECT_THAT(ErrorOf(R"({"architecture": "aarch64", "compiler": "g++", "cpu": "native"})"), HasSubstr("not the board"));
   EXPECT_THAT(ErrorOf(R"({"architecture": "aarch64", "compiler": "g++", "flags": "-O2"})"), HasSubstr("'flags': it must be a list"));
   EXPECT_THAT(ErrorOf(R"({"architecture": "aarch64", "compiler": "g++", "flags": ["O2"]})"), HasSubstr("begins with no '-'"));
   EXPECT_THAT(ErrorOf(R"({"architecture": "aarch64", "compiler": "g++", "flags": ["-march=native"]})"), HasSubstr("not the board"));

@@ -38,11 +38,11 @@ space=lathe-board-$$
 near=lb$$n far=lb$$f net=10.$((100 + $$ % 100)).$(($$ / 100 % 250)) # of our own, so that two runs do not meet
 agent= proxy=
 cleanup() {
-  set +e
   set +e  # a failed command here must not keep the rest from being cleaned up
   [ -n "$agent" ] && kill "$agent" 2> /dev/null && wait "$agent" 2> /dev/null
   [ -n "$proxy" ] && kill "$proxy" 2> /dev/null
   for mount in "$work"/root/{proc,tmp}; do mountpoint -q "$mount" && umount -l "$mount"; done
+  iptables -D INPUT -i "$near" -m statistic --mode random --probability 0.02 -j DROP 2> /dev/null
   ip netns del "$space" 2> /dev/null
   ip link del "$near" 2> /dev/null
   [ -n "$registered" ] && echo -1 > "$handler"

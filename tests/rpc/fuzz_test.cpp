@@ -139,7 +139,7 @@ TEST(Fuzz, EveryHandlerOutlivesDamagedMessages) {
   for (const auto end = Until(); Clock::now() < end; ++calls) {
     v1::HoldRequest hold;
     hold.mutable_protocol()->set_oldest(1);
-    hold.mutable_protocol()->set_newest(2);
+    hold.mutable_protocol()->set_newest(3);
     hold.set_holder("fuzz");
     hold.set_lease_id(lease);
     if (calls % 16 == 0) {  // a damaged Release may have ended it
