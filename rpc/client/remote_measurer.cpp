@@ -51,7 +51,7 @@ std::function<Result<std::shared_ptr<const CandidateText>>(const Candidate&, con
 
 namespace {
 
-// What the pool itself wants to have measured: the reference kernel that tells a board's speed.
+// What the pool itself wants to have measured: the calibration kernel that tells a board's speed.
 std::function<Result<std::shared_ptr<const CandidateText>>(const Candidate&, const Target&)> BuildingWith(HostBuild& build) {
   return [&build](const Candidate& candidate, const Target& target) -> Result<std::shared_ptr<const CandidateText>> {
     HostBuild::Made made = build.Make(candidate, target);

@@ -190,7 +190,7 @@ BuildOutcome CpuBuilder::Build(const std::string& source, const std::vector<std:
   // The part of the compiler that the signal hit is not the one that we started, which only reports a failure.
   const bool failed = result->end != End::kExited || result->code != 0;
   const double limit = std::chrono::duration<double>(options_.limits.timeout).count();
-  if (result->end == End::kDeadline || (failed && result->cpu_seconds >= 0.95 * limit))
+  if (result->end == End::kDeadline || (failed && result->UsedUp(limit)))
     return {MeasureStatus::kBuildTimeout,
             fmt::format("{} used up {:.1f} s of CPU time in {:.1f} s", command[0], result->cpu_seconds, result->seconds),
             {},

@@ -33,6 +33,9 @@ struct SubprocessResult {
   double seconds = 0;
   double cpu_seconds = 0;  // of the program and the children it waited for
   long peak_kilobytes = 0;
+
+  // Whether a limit of CPU time is what ended it; what is charged at its end may fall a little short of the limit.
+  bool UsedUp(double cpu_limit) const { return cpu_seconds >= 0.95 * cpu_limit; }
 };
 
 // Fails when the program could not be started.

@@ -257,7 +257,7 @@ MeasureStatus WorkerRun::Outcome(std::string& message) const {
   }
   // The kernel's clock of CPU time may run out before ours of wall time: the candidate ran on all the same.
   const auto cpu_limit = static_cast<double>(job_->cpu_seconds);
-  if (process.end == End::kSignalled && process.code == SIGKILL && cpu_limit > 0 && process.cpu_seconds >= 0.95 * cpu_limit) {
+  if (process.end == End::kSignalled && process.code == SIGKILL && cpu_limit > 0 && process.UsedUp(cpu_limit)) {
     message = fmt::format("killed after {:.1f} s of CPU time in {}", process.cpu_seconds, StageName(header_.stage));
     return MeasureStatus::kRunTimeout;
   }

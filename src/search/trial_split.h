@@ -17,7 +17,8 @@ class TrialSplit {
 
   // Whose turn it is; nullopt when every arm is exhausted.
   std::optional<size_t> Next();
-  // How many trials the arm, whose turn it is, may take at once: what is left of its share of this round, one at least.
+  // How many trials the arm, whose turn it is, may take at once: what is left of its share of this round, one at least; without limit in
+  // the last round.
   size_t Turn(size_t arm) const;
   // A trial of the arm was given out (or found in the history).
   void Take(size_t arm) { ++arms_[arm].taken; }

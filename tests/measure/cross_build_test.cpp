@@ -69,11 +69,14 @@ TEST(CrossBuild, EmulationSaysWhatItLacks) {
   EXPECT_THAT(shop.error().message, HasSubstr("/nowhere/lathe-worker"));
 }
 
-// `env` launches as an emulator would: the worker runs behind it.
+// A shell launches as an emulator would, and leaves a trace: the worker runs behind it.
 TEST(CrossBuild, RunsWorkersBehindALauncher) {
+  Result<TempDir> dir = TempDir::Create("launcher");
+  ASSERT_TRUE(dir) << dir.error().message;
+  const std::filesystem::path trace = dir->path() / "launched";
   WorkshopOptions options = TestOptions();
   options.toolchain = OwnAsProfile();
-  options.toolchain.launcher = {"env", "LATHE_LAUNCHED=1"};
+  options.toolchain.launcher = {"sh", "-c", "echo >> \"$0\"; exec \"$@\"", trace.string()};
   options.toolchain.worker = TestOptions().worker_program;
   const std::unique_ptr<Workshop> shop = MakeShop(options);
   ASSERT_NE(shop, nullptr);
@@ -82,6 +85,7 @@ TEST(CrossBuild, RunsWorkersBehindALauncher) {
   request.candidate = FaultCandidate("ok");
   const Measurement measurement = shop->Measure(request);
   EXPECT_EQ(measurement.status, MeasureStatus::kOk) << measurement.message;
+  EXPECT_TRUE(std::filesystem::exists(trace));
 }
 
 class BuiltHere : public ::testing::Test {
