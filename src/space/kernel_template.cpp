@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <sstream>
 #include <string_view>
 
 #include "core/file.h"
@@ -21,6 +22,26 @@ using NumberMap = std::map<std::string, double>;
 // A range longer than this is a mistake: each value becomes a column of tables.
 constexpr size_t kMaxValues = 4096;
 constexpr size_t kMaxLaunches = 4096;  // so many passes are a mistake, too
+
+// A GPU source with its lines `#include "FILE"` replaced by FILE of `prelude_dir`: compilers on boards see one text.
+Result<std::string> WithIncludes(const std::string& source, const std::string& name, const std::filesystem::path& prelude_dir) {
+  constexpr std::string_view kBegin = "#include \"";
+  std::istringstream lines(source);
+  std::string whole;
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (line.compare(0, kBegin.size(), kBegin) != 0) {
+      whole.append(line).append("\n");
+      continue;
+    }
+    const std::string file = line.substr(kBegin.size(), line.find('"', kBegin.size()) - kBegin.size());
+    Result<std::string> text = ReadFile(prelude_dir / file);
+    if (!text) return text.error().In(fmt::format("include '{}' in line {} of '{}'", file, number, name));
+    whole += fmt::format("#line 1 \"prelude/{}\"\n{}\n#line {} \"{}\"\n", file, *text, number + 1, name);
+  }
+  return whole;
+}
 
 void AddTargetLimits(const Target& target, NumberMap& numbers) {
   for (const auto& [name, value] : target.limits) numbers["target." + name] = value;
@@ -132,9 +153,11 @@ class TemplateReader {
 
     Result<std::string> source = ReadFile(file.parent_path() / tmpl.source_name_);
     if (!source) return source.error().In(fmt::format("load template '{}'", file.string()));
+    const std::filesystem::path prelude_dir = file.parent_path().parent_path() / "prelude";
+    if (tmpl.backend_ != "cpu") source = WithIncludes(*source, tmpl.source_name_, prelude_dir);
+    if (!source) return source.error().In(fmt::format("load template '{}'", file.string()));
     tmpl.source_ = *std::move(source);
     std::string prelude;
-    const std::filesystem::path prelude_dir = file.parent_path().parent_path() / "prelude";
     for (const char* name : {"abi.h", tmpl.backend_ == "cpu" ? "cpu.h" : "gpu.h"})
       if (Result<std::string> part = ReadFile(prelude_dir / name)) prelude += *part;
     nlohmann::ordered_json meaning = tmpl.manifest_;

@@ -7,71 +7,14 @@
 // holds for every window. The last term and the bias are added once, by pack. Channels beyond CG have weights of zero.
 
 #define QUADS ((CG + 3) / 4)
-#define TILE_M (GROUP_M * ITEM_M)
-#define TILE_N (GROUP_N * ITEM_N)
-#define ITEMS (GROUP_M * GROUP_N)
 #define DEPTH (R * S * QUADS)
-#define STEPS ((DEPTH + TILE_K - 1) / TILE_K)
-#define STEPS_PER_SLICE ((STEPS + SPLIT_K - 1) / SPLIT_K)
-#define TILES_N ((KG + TILE_N - 1) / TILE_N)
 #define WEIGHTS ((size_t)GROUPS * TILES_N * STEPS * TILE_K * TILE_N)  // packed fours; behind them lie the K terms that pack adds up
-#define PIXELS (OH * OW)
-#define ROW (TILE_M + PAD)  // of the staged pixels
-#if PREFETCH == PREFETCH_LOCAL
-#define BUFFERS 2
-#else
-#define BUFFERS 1
-#endif
-#define FETCHES_M ((TILE_M * TILE_K / LOAD + ITEMS - 1) / ITEMS)  // of one item, for one step
-#define FETCHES_N ((TILE_N * TILE_K / 4 + ITEMS - 1) / ITEMS)
 #define SIGN_BITS ((int)0x80808080u)
 #define PADDING ((int)((uint)(INPUT_ZERO_POINT ^ 0x80) * 0x01010101u))  // four pixels in the padding
-
-#if ITEM_M % 4 == 0
-#define WIDTH_M 4
-#else
-#define WIDTH_M ITEM_M
-#endif
-#if ITEM_N % 4 == 0
-#define WIDTH_N 4
-#else
-#define WIDTH_N ITEM_N
-#endif
-
-// The element of a step's pixels that an item's j-th fetch begins with: neighbouring items fetch what lies side by side in memory.
-#if LAYOUT == LAYOUT_NHWC
-#define FETCH_PIXEL(i) ((i) / (TILE_K / LOAD))
-#define FETCH_DEPTH(i) ((i) % (TILE_K / LOAD) * LOAD)
-#define FETCHED_PIXELS 1
-#else
-#define FETCH_PIXEL(i) ((i) % (TILE_M / LOAD) * LOAD)
-#define FETCH_DEPTH(i) ((i) / (TILE_M / LOAD))
-#define FETCHED_PIXELS LOAD
-#endif
-
-typedef struct {
-  size_t at[FETCHES_M];  // where the window begins, before the image when there is padding: it wraps around, and back
-#if PADDED
-  int y[FETCHES_M], x[FETCHES_M];  // its row and column
-#endif
-} Windows;
-
-DEVICE void FindWindows(int item, int first_pixel, int pixels, int group, Windows* windows) {
-  UNROLL
-  for (int j = 0; j < FETCHES_M; ++j) {
-    const int m = min(first_pixel + FETCH_PIXEL(item + j * ITEMS), pixels - FETCHED_PIXELS);
-    const int image = m / PIXELS, y = m % PIXELS / OW * STRIDE_H - PAD_TOP, x = m % PIXELS % OW * STRIDE_W - PAD_LEFT;
-#if LAYOUT == LAYOUT_NHWC
-    windows->at[j] = (size_t)image * (H * W * C) + (size_t)((y * W + x) * C + group * CG);
-#else
-    windows->at[j] = (size_t)image * (H * W * C) + (size_t)(group * CG * H * W + y * W + x);
-#endif
-#if PADDED
-    windows->y[j] = y;
-    windows->x[j] = x;
-#endif
-  }
-}
+typedef int sum_t;
+typedef int staged_t;
+typedef int4 staged4_t;
+#include "tile_product.h"
 
 // LOAD fours of channels of one pixel, signed.
 DEVICE void FetchFours(GLOBAL const uchar* input, size_t at, int channel, int* fours) {
@@ -130,26 +73,6 @@ DEVICE void FetchPixels(GLOBAL const uchar* input, int item, int step, const Win
   }
 }
 
-DEVICE void StagePixels(int item, const int* fetched, LOCAL int* pixels) {
-  UNROLL
-  for (int j = 0; j < FETCHES_M; ++j) {
-    const int i = item + j * ITEMS;
-#if TILE_M * TILE_K / LOAD % ITEMS != 0
-    if (i < TILE_M * TILE_K / LOAD)
-#endif
-    {
-      UNROLL
-      for (int v = 0; v < LOAD; ++v) {
-#if LAYOUT == LAYOUT_NHWC
-        pixels[(FETCH_DEPTH(i) + v) * ROW + FETCH_PIXEL(i)] = fetched[j * LOAD + v];
-#else
-        pixels[FETCH_DEPTH(i) * ROW + FETCH_PIXEL(i) + v] = fetched[j * LOAD + v];
-#endif
-      }
-    }
-  }
-}
-
 // A step's weights lie in one piece, as they are staged.
 DEVICE void FetchWeights(GLOBAL const int* weight, int item, size_t tile_step, int* fetched) {
   UNROLL
@@ -162,21 +85,6 @@ DEVICE void FetchWeights(GLOBAL const int* weight, int item, size_t tile_step, i
       const size_t at = tile_step * (TILE_N * TILE_K) + (size_t)(4 * i);
       const int4 v = *(GLOBAL const int4*)(weight + at);
       fetched[4 * j] = v.x, fetched[4 * j + 1] = v.y, fetched[4 * j + 2] = v.z, fetched[4 * j + 3] = v.w;
-    }
-  }
-}
-
-DEVICE void StageWeights(int item, const int* fetched, LOCAL int* weights) {
-  UNROLL
-  for (int j = 0; j < FETCHES_N; ++j) {
-    const int i = item + j * ITEMS;
-#if TILE_N * TILE_K / 4 % ITEMS != 0
-    if (i < TILE_N * TILE_K / 4)
-#endif
-    {
-      int4 v;
-      v.x = fetched[4 * j], v.y = fetched[4 * j + 1], v.z = fetched[4 * j + 2], v.w = fetched[4 * j + 3];
-      *(LOCAL int4*)(weights + 4 * i) = v;
     }
   }
 }
@@ -302,58 +210,7 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(GLOBAL const uchar* RESTRICT input,
 ) {
   LOCAL_ARRAY(int, pixels, BUFFERS * TILE_K * ROW);
   LOCAL_ARRAY(int, weights, BUFFERS * TILE_K * TILE_N);
-  const int item = (int)get_local_id(0), tile = (int)get_group_id(0), slice = (int)get_group_id(1);
-  const int all_pixels = n * PIXELS;
-#if LAYOUT == LAYOUT_NHWC  // neighbouring items store side by side
-  const int item_n = item % GROUP_N, item_m = item / GROUP_N;
-#else
-  const int item_m = item % GROUP_M, item_n = item / GROUP_M;
-#endif
-#if ORDER == ORDER_PIXELS
-  const int tile_m = tile / (TILES_N * GROUPS), tile_n = tile % (TILES_N * GROUPS);
-#else
-  const int tiles_m = (all_pixels + TILE_M - 1) / TILE_M;
-  const int tile_m = tile % tiles_m, tile_n = tile / tiles_m;
-#endif
-  const int group = tile_n / TILES_N;
-
-  int sum[ITEM_M][ITEM_N];
-  UNROLL
-  for (int i = 0; i < ITEM_M; ++i) {
-    UNROLL
-    for (int j = 0; j < ITEM_N; ++j) sum[i][j] = 0;
-  }
-  Windows windows;
-  FindWindows(item, tile_m * TILE_M, all_pixels, group, &windows);
-  const size_t tile_weights = (size_t)tile_n * STEPS;
-  const int first = slice * STEPS_PER_SLICE, last = min(STEPS, first + STEPS_PER_SLICE);
-  int next_pixels[FETCHES_M * LOAD], next_weights[FETCHES_N * 4];
-
-#if PREFETCH != PREFETCH_NONE
-  FetchPixels(input, item, first, &windows, next_pixels);
-  FetchWeights(weight_packed, item, tile_weights + (size_t)first, next_weights);
-#endif
-  for (int step = first; step < last; ++step) {
-    const int buffer = (step - first) % BUFFERS;  // with two, the others may still read the one of the step before
-#if PREFETCH == PREFETCH_NONE
-    FetchPixels(input, item, step, &windows, next_pixels);
-    FetchWeights(weight_packed, item, tile_weights + (size_t)step, next_weights);
-#endif
-    StagePixels(item, next_pixels, pixels + buffer * (TILE_K * ROW));
-    StageWeights(item, next_weights, weights + buffer * (TILE_K * TILE_N));
-    barrier(CLK_LOCAL_MEM_FENCE);
-#if PREFETCH != PREFETCH_NONE
-    if (step + 1 < last) {
-      FetchPixels(input, item, step + 1, &windows, next_pixels);
-      FetchWeights(weight_packed, item, tile_weights + (size_t)(step + 1), next_weights);
-    }
-#endif
-    AddStep(item_m, item_n, pixels + buffer * (TILE_K * ROW), weights + buffer * (TILE_K * TILE_N), sum);
-#if BUFFERS == 1
-    barrier(CLK_LOCAL_MEM_FENCE);
-#endif
-  }
-
+#include "tile_product_loop.h"
 #if SPLIT_K > 1
   GLOBAL int* to = (GLOBAL int*)workspace + (size_t)slice * (size_t)all_pixels * K;
 #else
