@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <memory>
 #include <sstream>
@@ -41,6 +42,16 @@ Result<std::string> WithIncludes(const std::string& source, const std::string& n
     whole += fmt::format("#line 1 \"prelude/{}\"\n{}\n#line {} \"{}\"\n", file, *text, number + 1, name);
   }
   return whole;
+}
+
+// A kernel sees names as macros, in capitals.
+bool IsNameOf(const Operator& op, const std::string& name) {
+  const auto equal = [&](const std::string& other) {
+    return std::equal(name.begin(), name.end(), other.begin(), other.end(),
+                      [](unsigned char a, unsigned char b) { return std::toupper(a) == std::toupper(b); });
+  };
+  return std::any_of(op.derived_names().begin(), op.derived_names().end(), equal) ||
+         std::any_of(op.attributes().begin(), op.attributes().end(), [&](const Attribute& attribute) { return equal(attribute.name); });
 }
 
 void AddTargetLimits(const Target& target, NumberMap& numbers) {
@@ -109,6 +120,8 @@ class TemplateReader {
     for (const auto& [name, node] : root.At("parameters").Items()) {
       node.AllowOnly({"values", "range", "step", "powers_of_two", "meaning", "launch_only"});
       (void)ReadValues(node);
+      if (IsNameOf(op, name))
+        node.Fail(fmt::format("'{}' names an attribute or derived value of operator '{}': its macro would be hidden", name, op.name()));
       if (node.BoolOr("launch_only", false) && tmpl.backend_ == "cpu")
         node.At("launch_only").Fail("a CPU kernel has no launch: every parameter is compiled in");
     }

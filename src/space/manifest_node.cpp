@@ -3,12 +3,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace lathe {
 
 Result<ManifestNode::Json> ManifestNode::Parse(const std::string& text, const std::string& file) {
+  // JSON's last of two equal keys would win, and the author's first rule or parameter be gone without a word.
+  std::vector<std::set<std::string>> open_objects;
+  std::string twice;
+  const Json::parser_callback_t note_keys = [&](int, Json::parse_event_t event, const Json& parsed) {
+    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
+    if (event == Json::parse_event_t::key && !open_objects.back().insert(parsed.get<std::string>()).second) twice = parsed;
+    return true;
+  };
   try {
-    return Json::parse(text, nullptr, true, /*ignore_comments=*/true);
+    Json json = Json::parse(text, note_keys, true, /*ignore_comments=*/true);
+    if (!twice.empty())
+      return Error{ErrorCode::kInvalidInput, fmt::format("read manifest '{}': key '{}' stands twice in one object", file, twice)};
+    return json;
   } catch (const nlohmann::json::exception& failure) {
     return Error{ErrorCode::kInvalidInput, fmt::format("read manifest '{}': {}", file, failure.what())};
   }

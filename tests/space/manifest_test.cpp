@@ -1,0 +1,51 @@
+// What a template author's slips are answered with.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/file.h"
+#include "space/template_library.h"
+
+namespace lathe {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Manifest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Result<TempDir> dir = TempDir::Create("manifest");
+    ASSERT_TRUE(dir);
+    dir_ = std::make_unique<TempDir>(std::move(*dir));
+    std::filesystem::create_directories(dir_->path() / "scale");
+    Write("operator.json", R"({"operator": "scale", "attributes": {"w": {"type": "int", "min": 1}}, "derived": {"half": "w // 2"},
+                               "tensors": {"x": {"role": "in", "dtype": "f32", "shape": ["w"]},
+                                           "y": {"role": "out", "dtype": "f32", "shape": ["w"]}}})");
+    Write("reference.cpp", "");
+    Write("plain_cpu.cpp", "");
+  }
+
+  void Write(const char* name, const std::string& text) { ASSERT_TRUE(WriteFile(dir_->path() / "scale" / name, text)); }
+  // The message of a template with these parameters; empty when it is taken.
+  std::string Refusal(const std::string& parameters) {
+    Write("plain_cpu.json", R"({"template": "plain_cpu", "backend": "cpu", "source": "plain_cpu.cpp", "parameters": )" + parameters + "}");
+    Result<TemplateLibrary> library = TemplateLibrary::Load(dir_->path());
+    return library ? "" : library.error().message;
+  }
+
+  std::unique_ptr<TempDir> dir_;
+};
+
+TEST_F(Manifest, TakesAParameterOfItsOwnName) { EXPECT_EQ(Refusal(R"({"STEP": {"values": [1]}})"), ""); }
+
+TEST_F(Manifest, RefusesAParameterThatWouldHideAnAttribute) {
+  EXPECT_THAT(Refusal(R"({"W": {"values": [1]}})"), HasSubstr("'W' names an attribute"));
+  EXPECT_THAT(Refusal(R"({"HALF": {"values": [1]}})"), HasSubstr("'HALF' names an attribute or derived value"));
+}
+
+TEST_F(Manifest, RefusesAKeyThatStandsTwice) {
+  EXPECT_THAT(Refusal(R"({"STEP": {"values": [1]}, "STEP": {"values": [2]}})"), HasSubstr("key 'STEP' stands twice"));
+  EXPECT_EQ(Refusal(R"({"STEP": {"values": [1]}, "WAY": {"values": [2]}})"), "") << "in two objects a key may stand";
+}
+
+}  // namespace
+}  // namespace lathe
