@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <set>
 #include <unordered_map>
 
 #include "search/borrow.h"
@@ -14,6 +15,7 @@ namespace lathe {
 namespace {
 
 constexpr std::chrono::milliseconds kPatience{100};  // how long a stop or a deadline may go unnoticed
+constexpr size_t kHopeless = 3;                      // so many of a task's candidates given up, and none measured: the task ends
 
 double MachineSeconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -34,6 +36,7 @@ class Driver {
   Status Fill();
   Status Receive(std::vector<Measurement> measurements);
   Status Send(const Flight& flight);
+  void GiveUp(const Flight& flight, const std::string& reason);
   void MindTheTime();
   void Lend(size_t task);
   void MindTheGain();
@@ -72,7 +75,8 @@ class Driver {
   uint64_t next_ticket_ = 1;
   TuneReport report_;
   std::map<std::string, size_t> failures_;
-  bool given_up_ = false;  // a candidate, because its boards were lost too often
+  std::vector<size_t> answered_, given_up_;  // candidates of each task that were measured, and that no board could measure
+  std::set<std::string> reasons_;            // why candidates were given up
 };
 
 Driver::Driver(const std::vector<TuneTask>& tasks, Measurer& measurer, Journal& journal, const TuneOptions& options)
@@ -104,6 +108,8 @@ Status Driver::Start() {
     searches_.push_back(std::move(*search));
   }
   lent_.assign(tasks_.size(), false);
+  answered_.assign(tasks_.size(), 0);
+  given_up_.assign(tasks_.size(), 0);
   first_sent_.assign(tasks_.size(), -1);
   last_received_.assign(tasks_.size(), -1);
   const nlohmann::json own = {{"strategy", options_.search.strategy},
@@ -174,6 +180,18 @@ Status Driver::Send(const Flight& flight) {
   return Timed(&report_.overhead.submit, [&] { return measurer_.Submit(std::move(request)); });
 }
 
+// A candidate that no board could measure. When that happens to all of a task's first ones it is the task's fault, like a reference that
+// does not compile, and every further candidate would only cost as much again.
+void Driver::GiveUp(const Flight& flight, const std::string& reason) {
+  TaskSearch& search = searches_[flight.task];
+  search.Drop();
+  if (reasons_.insert(reason).second)
+    report_.notes.push_back(
+        fmt::format("a candidate of {} was given up after {} attempts in which its board or reference failed; the last: {}",
+                    search.task().label, flight.lost, reason));
+  if (++given_up_[flight.task] >= kHopeless && answered_[flight.task] == 0) search.EndSearch("unmeasurable");
+}
+
 Status Driver::Fill() {
   // Tasks in order of their turn; one that has nothing to give just now (its last trials are in flight) lets the next one.
   std::vector<bool> asked(searches_.size(), false);
@@ -218,12 +236,10 @@ Status Driver::Receive(std::vector<Measurement> measurements) {
       if (flight.lost < options_.lost_limit && !Stopped()) {
         if (Status status = Send(flight); !status) return status;
       } else {
-        searches_[flight.task].Drop();
-        if (!std::exchange(given_up_, true))  // the others mostly say the same
-          report_.notes.push_back(fmt::format("a candidate was given up: its board was lost {} times, the last time because: {}",
-                                              flight.lost, measurement.message));
+        GiveUp(flight, measurement.message);
       }
     } else {
+      ++answered_[flight.task];
       answers.emplace_back(flight, kept.size());
     }
     if (measurement.status != MeasureStatus::kBoardLost) kept.push_back(std::move(measurement));

@@ -36,7 +36,7 @@ struct TaskReport {
   std::optional<double> confidence;  // probability, at least, that the winner is within 1 % of the best finalist; absent without finals
   double margin = 0;                 // 95 % half width of the winner's time, as a fraction; 0 without finals
   std::vector<Borrowing> borrowed;   // what the search was lent, a template each
-  std::string ended;                 // "budget", "exhausted", "time", "gain", "stopped"
+  std::string ended;                 // "budget", "exhausted", "time", "gain", "stopped", "unmeasurable"
   double seconds = 0;                // from its first submission to its last measurement, other tasks interleaved
 
   // Times the untuned one; nullopt unless both are known.

@@ -180,7 +180,19 @@ TEST(Tune, GivesUpACandidateThatLosesItsBoardEveryTime) {
   EXPECT_EQ(report->tasks[0].trials, 0u);
   EXPECT_EQ(measurer.requests.size(), 12u);
   ASSERT_EQ(report->notes.size(), 1u) << "once, with the board's reason";
-  EXPECT_THAT(report->notes[0], testing::HasSubstr("its board was lost 3 times"));
+  EXPECT_THAT(report->notes[0], testing::HasSubstr("given up after 3 attempts"));
+}
+
+TEST(Tune, EndsATaskOfWhichNothingCanBeMeasured) {
+  FakeMeasurer measurer([](const Candidate&) { return FakeMeasurer::Answer{MeasureStatus::kBoardLost, 0}; });
+  MemoryJournal journal;
+  TuneOptions options = Options("random", 50);
+  options.lost_limit = 1;
+  const auto report = Tune(TileTasks(1), measurer, journal, options);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->tasks[0].ended, "unmeasurable");
+  EXPECT_LT(measurer.requests.size(), 20u);
+  EXPECT_FALSE(report->tasks[0].best);
 }
 
 TEST(Tune, FailsWithItsReasonWhenNoBoardIsLeft) {
