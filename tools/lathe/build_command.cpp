@@ -1,10 +1,12 @@
 // lathe build: the log's winners as a kernel library.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "codegen/candidate_source.h"
 #include "core/file.h"
@@ -52,6 +54,24 @@ Result<std::string> ProgramFor(const TemplateLibrary& library, const Target& tar
   return ReadFile(built.artifact.path);
 }
 
+// Workloads whose measurements are all of templates that have changed since look as if they were never tuned; says that they were.
+Status NoteOutdated(TuningLog& log, const Target& target, const std::vector<Task>& tasks, const std::vector<Winner>& winners) {
+  std::set<std::string> missing;
+  for (const Task& task : tasks) missing.insert(task.workload.Key());
+  for (const Winner& winner : winners) missing.erase(winner.candidate.workload.Key());
+  LogFilter every_version;
+  every_version.target = target.Key();
+  Result<std::vector<LoggedMeasurement>> rows = log.BestPerWorkload(every_version);
+  if (!rows) return rows.error();
+  const auto outdated = std::count_if(rows->begin(), rows->end(), [&](const LoggedMeasurement& row) {
+    return missing.count(row.measurement.candidate.workload.Key()) > 0;
+  });
+  if (outdated > 0)
+    fmt::print(stderr, "lathe: {} of {} workloads were tuned with templates or references that have changed since; `lathe tune` again\n",
+               outdated, tasks.size());
+  return {};
+}
+
 int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
@@ -62,11 +82,14 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log, {.mode = TuningLogOptions::Mode::kReadOnly});
   Result<Target> target = TargetOf(log ? log->get() : nullptr, flags.target);
   if (!target) return Fail(log ? target.error() : log.error());
+  if (!log) fmt::print(stderr, "lathe: no winners, every kernel is its template's first valid config: {}\n", log.error().message);
   Result<Objective> objective = Objective::Parse(flags.objective);
   if (!objective) return Fail(objective.error());
   Result<std::vector<Winner>> winners =
       log ? WinnersOf(*library, **log, *target, *objective) : Result<std::vector<Winner>>(std::vector<Winner>());
   if (!winners) return Fail(winners.error());
+  if (log && objective->is_time())
+    if (Status noted = NoteOutdated(**log, *target, tasks->tasks, *winners); !noted) return Fail(noted.error());
   std::vector<WantedWorkload> wanted;
   for (const Task& task : tasks->tasks) wanted.push_back({task.workload, task.count});
   Result<LibraryPlan> plan = PlanLibrary(*library, *target, wanted, *winners);
@@ -123,9 +146,11 @@ void RegisterBuild(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option(
       "--target", flags->target,
       "Whose winners: a target's key or a beginning of it; needed when the log has several. cuda/sm_87 needs no GPU and no log");
-  command->add_option("--objective", flags->objective, "What makes a winner: time, energy, edp, time@WATTS, as tuned for")
+  Parsed(command->add_option("--objective", flags->objective, "What makes a winner: time, energy, edp, time@WATTS, as tuned for"),
+         Objective::Parse)
       ->capture_default_str();
-  command->add_option("--shape", flags->shapes, "As for `lathe tasks`");
+  Parsed(command->add_option("--shape", flags->shapes, "As for `lathe tasks`"),
+         [](const std::string& text) { return ParseShapeOverrides({text}); });
   command->add_flag("--strict", flags->strict, "Fail unless every workload was tuned exactly");
   command->footer("Example:\n  lathe build detector.onnx --log tuning.db --out kernels/ --strict");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunBuild(common, *flags); }; });

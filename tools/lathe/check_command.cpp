@@ -1,8 +1,9 @@
-// lathe check: holds templates to their reference at random valid configs, on their operator's awkward shapes or on a given workload; or,
-// with
-// --build-only, only builds them, for any number of targets, and tells what the compiler made of them.
+// lathe check: holds templates to their reference at random valid configs, on their operator's awkward shapes or on a given workload, and
+// compiles the reference as a library's fallback; or, with --build-only, only builds templates, for any number of targets, and tells what
+// the compiler made of them.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "tools/lathe/command.h"
@@ -50,6 +51,12 @@ int RunCheck(const CommonOptions& common, const CheckFlags& flags) {
     if (!tmpl) return Fail(tmpl.error());
     templates.push_back(*tmpl);
   }
+  for (const KernelTemplate* tmpl : templates)
+    if (std::none_of(shapes->begin(), shapes->end(), [&](const NamedWorkload& shape) { return shape.op->name() == tmpl->operator_name(); }))
+      return Fail({ErrorCode::kInvalidInput,
+                   fmt::format("check template '{0}': operator '{1}' has no \"test_workloads\" in its operator.json, and no --workload "
+                               "is of it; list there the shapes that a kernel of '{1}' must get right",
+                               tmpl->name(), tmpl->operator_name())});
   if (templates.empty())
     for (const Operator* op : library->operators())
       for (const KernelTemplate* tmpl : library->TemplatesOf(op->name())) templates.push_back(tmpl);
@@ -84,7 +91,8 @@ void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
                       "Build with this toolchain profile (aarch64, jetson-orin, … or a file) and run under its launcher, an emulator");
   command->add_option("--threads", flags->check.threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
   command->footer(
-      "Examples:\n  lathe check direct_cpu --configs 30\n  lathe check --toolchain aarch64 --configs 3\n  lathe check resize_gpu --target cuda/sm_53,cuda/sm_87 --build-only --configs 2");
+      "Examples:\n  lathe check direct_cpu --configs 30\n  lathe check --toolchain aarch64 --configs 3\n  lathe check resize_gpu --target "
+      "cuda/sm_53,cuda/sm_87 --build-only --configs 2");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunCheck(common, *flags); }; });
 }
 

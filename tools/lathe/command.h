@@ -61,4 +61,15 @@ Result<NamedWorkload> ReadWorkload(const TemplateLibrary& library, const std::st
 // "90", "90s", "10m", "1.5h": seconds.
 Result<double> ParseDuration(const std::string& text);
 
+// Lets an option take only what `parse` understands: anything else is a wrong command line, found before the command starts.
+template <typename Parse>
+CLI::Option* Parsed(CLI::Option* option, const Parse& parse) {
+  return option->check(CLI::Validator(
+      [parse](const std::string& text) {
+        const auto parsed = parse(text);
+        return parsed ? std::string() : parsed.error().message;
+      },
+      ""));
+}
+
 }  // namespace lathe

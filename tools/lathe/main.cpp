@@ -29,10 +29,9 @@ int main(int argc, char** argv) {
   app.add_option("--templates", common.templates, "Folder of operator folders (default: $LATHE_TEMPLATES, else the installed ones)");
   app.add_flag("--json", common.json, "Print JSON for programs instead of tables for people");
   lathe::Action chosen;
-  for (const lathe::Register add :
-       {lathe::RegisterTasks, lathe::RegisterSpace, lathe::RegisterTune, lathe::RegisterLimits, lathe::RegisterQuery, lathe::RegisterBuild,
-        lathe::RegisterCheck, lathe::RegisterRecord, lathe::RegisterReplay, lathe::RegisterLog,
-        lathe::RegisterBoards, lathe::RegisterCerts})
+  for (const lathe::Register add : {lathe::RegisterTasks, lathe::RegisterSpace, lathe::RegisterTune, lathe::RegisterLimits,
+                                    lathe::RegisterQuery, lathe::RegisterBuild, lathe::RegisterCheck, lathe::RegisterRecord,
+                                    lathe::RegisterReplay, lathe::RegisterLog, lathe::RegisterBoards, lathe::RegisterCerts})
     add(app, common, chosen);
   try {
     app.parse(argc, argv);

@@ -157,7 +157,9 @@ void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen) {
   what->add_flag("--importance", flags->importance,
                  "Which parameters decide about the time, alone and in pairs; winners at the edge of their space");
   what->require_option(0, 1);
-  command->add_option("--objective", flags->objective, "What --best and --top go by: time, energy, edp, time@WATTS")->capture_default_str();
+  Parsed(command->add_option("--objective", flags->objective, "What --best and --top go by: time, energy, edp, time@WATTS"),
+         Objective::Parse)
+      ->capture_default_str();
   command->add_option("--operator", flags->operator_name, "Only this operator");
   command->add_option("--workload", flags->workload, "Only this workload: OPERATOR:attribute=value,…");
   command->add_option("--target", flags->target, "Only this target: its key or a beginning of it up to a slash");

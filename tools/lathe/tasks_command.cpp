@@ -48,7 +48,9 @@ void RegisterTasks(CLI::App& app, CommonOptions& common, Action& chosen) {
   auto model = std::make_shared<std::string>();
   auto shapes = std::make_shared<std::vector<std::string>>();
   command->add_option("model", *model, "ONNX file, or a JSON file of workloads")->required();
-  command->add_option("--shape", *shapes, "NAME=1x3x1080x1920 for an input (or any value), NAME=4 for a named dimension; repeatable");
+  Parsed(
+      command->add_option("--shape", *shapes, "NAME=1x3x1080x1920 for an input (or any value), NAME=4 for a named dimension; repeatable"),
+      [](const std::string& text) { return ParseShapeOverrides({text}); });
   command->footer("Example:\n  lathe tasks detector.onnx --shape frame=1x3x1080x1920 --json > workloads.json");
   command->callback([&common, &chosen, model, shapes] { chosen = [&common, model, shapes] { return RunTasks(common, *model, *shapes); }; });
 }

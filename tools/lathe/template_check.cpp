@@ -6,6 +6,7 @@
 #include "measure/local_measurer.h"
 #include "measure/target_choice.h"
 #include "measure/toolchain_profile.h"
+#include "tools/lathe/fallback_check.h"
 #include "tools/lathe/stop_signal.h"
 #include "tools/lathe/table.h"
 
@@ -145,7 +146,22 @@ Result<TargetReport> CheckOn(const std::string& target, const TemplateLibrary& l
   if (!measurer) return measurer.error();
   Checker checker(flags, **measurer);
   if (Status done = checker.Run(templates, shapes); !done) return done.error();
-  return TargetReport{target, checker.tallies(), checker.failures()};
+  TargetReport report{target, checker.tallies(), checker.failures()};
+  if (target != "cpu" || flags.build_only) return report;
+  std::map<std::string, const Operator*> operators;
+  for (const NamedWorkload& shape : shapes)
+    if (std::any_of(templates.begin(), templates.end(), [&](const auto* tmpl) { return tmpl->operator_name() == shape.op->name(); }))
+      operators[shape.op->name()] = shape.op;
+  for (const auto& [name, op] : operators) {
+    if (StopRequested()) break;
+    Result<FallbackCheck> fallback = CheckFallback(library, *op);
+    if (!fallback) return fallback.error();
+    Tally& tally = report.tallies[name + "/reference as fallback"];
+    tally.checked = fallback->compiled;
+    tally.failed = fallback->failures.size();
+    for (Measurement& failure : fallback->failures) report.failures.push_back(std::move(failure));
+  }
+  return report;
 }
 
 int PrintReports(const std::vector<TargetReport>& reports, bool build_only, bool json) {

@@ -187,7 +187,9 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
     if (failed > 0) fmt::print("{} candidates failed; `lathe query --log {} --failures` says why\n", failed, options.log);
     if (limits->flops_per_second == 0) fmt::print("`lathe limits --log {}` measures what this machine can do at most\n", options.log);
   }
-  return session.report.state == "stopped" ? kExitStopped : kExitOk;
+  if (session.report.state == "stopped") return kExitStopped;
+  const auto& tasks = session.report.tasks;
+  return std::all_of(tasks.begin(), tasks.end(), [](const TaskReport& task) { return task.best; }) ? kExitOk : kExitIncomplete;
 }
 
 // As far as one gets without a device: candidates of every template are built, into the artifact cache, and what the compiler says is
@@ -199,7 +201,8 @@ int BuildOnly(const CommonOptions& common, const TemplateLibrary& library, const
   for (const WeightedWorkload& each : wanted) {
     const Operator* op = *library.FindOperator(each.workload.operator_name);
     if (std::none_of(shapes.begin(), shapes.end(), [&](const NamedWorkload& shape) { return shape.op == op; }))
-      for (const KernelTemplate* tmpl : library.TemplatesOf(op->name())) templates.push_back(tmpl);
+      for (const KernelTemplate* tmpl : library.TemplatesOf(op->name()))
+        if (Wants(options, op->name(), tmpl->name())) templates.push_back(tmpl);
     shapes.push_back({op, each.workload});
   }
   TemplateCheckOptions check;
@@ -236,6 +239,8 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
         {ErrorCode::kNotFound, fmt::format("tune '{}': it has no workload of {}", flags.input,
                                            flags.operators.empty() ? "any operator in the templates"
                                                                    : fmt::format("operator {}", fmt::join(flags.operators, ", ")))});
+  for (const std::string& name : flags.session.templates)
+    if (Result<const KernelTemplate*> known = library->FindTemplate(name); !known) return Fail(known.error());
   if (flags.build_only) return BuildOnly(common, *library, *wanted, flags.session);
   std::vector<std::string> skipped;
   Result<SessionResult> session = RunSession(*library, *wanted, flags.session, skipped);
@@ -297,19 +302,21 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
   auto flags = std::make_shared<TuneFlags>();
   command->add_option("model", flags->input, "ONNX file, or a JSON file of workloads as `lathe tasks --json` writes it");
   command->add_option("--workload", flags->workloads, "OPERATOR:attribute=value,…; repeatable");
-  command->add_option("--shape", flags->shapes, "As for `lathe tasks`");
+  Parsed(command->add_option("--shape", flags->shapes, "As for `lathe tasks`"),
+         [](const std::string& text) { return ParseShapeOverrides({text}); });
   command->add_option("--operator", flags->operators, "Only these operators of the model");
+  command->add_option("--template", flags->session.templates, "Only these templates; others stay as the log knows them; repeatable");
   AddBoardOptions(command, flags->session);
   command
       ->add_option("--trials", flags->session.trials,
                    "Candidates to try for each workload, on average: they go where they promise most; those already in the log count")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  command->add_option("--time", flags->time, "Stop after: 90s, 10m, 1.5h");
-  command
-      ->add_option("--objective", flags->objective,
-                   "What to make small: time, energy (joules of a run), edp (joules times seconds), time@WATTS (time of what draws at most "
-                   "so much); all but time need power rails on the target")
+  Parsed(command->add_option("--time", flags->time, "Stop after: 90s, 10m, 1.5h"), ParseDuration);
+  Parsed(command->add_option("--objective", flags->objective,
+                             "What to make small: time, energy (joules of a run), edp (joules times seconds), time@WATTS (time of what "
+                             "draws at most so much); all but time need power rails on the target"),
+         Objective::Parse)
       ->capture_default_str();
   command->add_option("--strategy", flags->session.strategy, "How configs are proposed")
       ->capture_default_str()
@@ -330,6 +337,8 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_flag("--cold-cache", flags->session.cold_cache, "Flush caches before every sample, as between stages of a pipeline");
   command->footer(
       "Stopped by Ctrl-C or by kill -9, the same command goes on where it was: nothing is measured twice.\n\n"
+      "The table: 'untuned' is the template author's first config; 'of limit' the share of what `lathe limits` measured; 'sure' the\n"
+      "probability that no other finalist is more than 1 % faster; 'ties' how many others were as fast but for 0.5 %.\n\n"
       "A file of workloads lists operators with their attributes; what is left out takes its default:\n"
       "  {\"tasks\": [{\"operator\": \"nms\", \"workload\": {\"n\": 8400, \"max_out\": 300}, \"count\": 1}]}\n\nExamples:\n"
       "  lathe tune detector.onnx --log tuning.db --trials 200 --time 10m\n"

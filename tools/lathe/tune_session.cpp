@@ -1,8 +1,10 @@
 #include "tools/lathe/tune_session.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "core/hash.h"
@@ -22,9 +24,11 @@ namespace {
 nlohmann::json RunOptions(const std::vector<WeightedWorkload>& workloads, const SessionOptions& options) {
   std::string keys;
   for (const WeightedWorkload& wanted : workloads) keys += wanted.workload.Key() + '\n';
-  return {{"strategy", options.strategy},         {"trials", options.trials},         {"seed", options.seed},
-          {"threads", options.threads},           {"cold_cache", options.cold_cache}, {"workloads", ShortHash(keys)},
-          {"objective", options.objective.Text()}};
+  nlohmann::json run = {{"strategy", options.strategy},         {"trials", options.trials},         {"seed", options.seed},
+                        {"threads", options.threads},           {"cold_cache", options.cold_cache}, {"workloads", ShortHash(keys)},
+                        {"objective", options.objective.Text()}};
+  if (!options.templates.empty()) run["templates"] = options.templates;
+  return run;
 }
 
 std::string NewRunId() {
@@ -118,6 +122,13 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
 
 }  // namespace
 
+bool Wants(const SessionOptions& options, const std::string& operator_name, const std::string& template_name) {
+  const auto& wanted = options.templates;
+  return wanted.empty() || std::any_of(wanted.begin(), wanted.end(), [&](const std::string& name) {
+           return name == template_name || name == operator_name + '/' + template_name;
+         });
+}
+
 Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vector<WeightedWorkload>& workloads,
                                  const SessionOptions& options, std::vector<std::string>& skipped) {
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(options.log);
@@ -134,6 +145,14 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
     Result<TuneTask> task = MakeTuneTask(library, wanted.workload, target);
     if (!task) {
       skipped.push_back(task.error().message);
+      continue;
+    }
+    auto& kernels = task->templates;
+    kernels.erase(std::remove_if(kernels.begin(), kernels.end(),
+                                 [&](const TaskTemplate& kernel) { return !Wants(options, wanted.workload.operator_name, kernel.name); }),
+                  kernels.end());
+    if (kernels.empty()) {
+      skipped.push_back(fmt::format("{}: none of the templates {} computes it", wanted.workload.Key(), fmt::join(options.templates, ", ")));
       continue;
     }
     task->weight = wanted.weight;

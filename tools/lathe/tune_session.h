@@ -23,6 +23,7 @@ struct SessionOptions {
   double wait_seconds = 60;     // for a board, while there is none
   std::string target = "cpu";   // see measure/target_choice.h
   std::string log = "tuning.db";
+  std::vector<std::string> templates;  // only these, "NAME" or "OPERATOR/NAME"; empty: all
   std::string strategy = "model";
   size_t trials = 200;
   double seconds = 0;  // 0: no limit
@@ -36,6 +37,8 @@ struct SessionOptions {
   std::string sysfs_root = "/";  // where this machine's power rails and clocks are looked for
   std::string command;           // for the log
 };
+
+bool Wants(const SessionOptions& options, const std::string& operator_name, const std::string& template_name);
 
 struct SessionResult {
   TuneReport report;
