@@ -49,7 +49,7 @@ Result<std::unique_ptr<BoardPool>> BoardPool::Create(std::vector<std::unique_ptr
   if (links.empty()) return Error{ErrorCode::kInvalidInput, "form a pool of boards: none was named"};
   std::unique_ptr<BoardPool> pool(new BoardPool(std::move(links), std::move(options)));
   std::unique_lock lock(pool->mutex_);
-  while (!pool->has_target_ && !pool->failed_) {
+  while (!pool->IsReady() && !pool->failed_) {
     pool->delivered_.wait_for(lock, kTick);
     if (stop != nullptr && stop->load()) return Error{ErrorCode::kCancelled, "stopped while waiting for a board"};
   }

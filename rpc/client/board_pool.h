@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -32,6 +33,8 @@ struct PoolOptions {
   SessionSpec session;
   // Renders a candidate for the boards' target; empty: jobs travel by name only.
   std::function<Result<std::shared_ptr<const CandidateText>>(const Candidate&, const Target&)> render;
+  // Whether work meant for this run may go to such a board; an error says why not. Empty: to any of the first one's kind.
+  std::function<Status(const Target&)> accepts;
   // What people should know: a board joined, was lost, what is being waited for. From the pool's thread.
   std::function<void(const std::string&)> notice;
   std::chrono::milliseconds silence{4000};  // without a word from a board: its connection is given up
@@ -60,7 +63,7 @@ struct BoardState {
 
 class BoardPool : public Measurer {
  public:
-  // Waits for the first board, at most options.wait; then an error says what every board's matter is.
+  // Waits for the first board, at most options.wait (then an error says what every board's matter is), and for the calibration kernel.
   static Result<std::unique_ptr<BoardPool>> Create(std::vector<std::unique_ptr<BoardLink>> links, PoolOptions options,
                                                    const std::atomic<bool>* stop = nullptr);
   ~BoardPool() override;  // frees the boards
@@ -117,6 +120,7 @@ class BoardPool : public Measurer {
   void Run();
   void Handle(size_t board, LinkEvent event);
   void HandleUp(size_t board, LinkEvent event);
+  Status Accepts(const Target& target) const;
   void HandleResult(size_t board, Measurement measurement);
   void Lost(size_t board, Error error);
   void Requeue(uint64_t ticket, Flight& flight);
@@ -138,6 +142,9 @@ class BoardPool : public Measurer {
   // Results that wait for a calibration keep nobody from working.
   size_t Limit(const Member& member) const { return member.capacity + options_.ahead; }
   bool Calibrates() const { return static_cast<bool>(options_.calibration); }
+  bool IsReady() const { return has_target_ && (!Calibrates() || calibration_request_); }
+  void MakeCalibration();
+  bool CalibrationIsMade();
   void SendCalibration(size_t board);
   void HandleCalibration(size_t board, const Measurement& measurement);
   void Hold(size_t board, Measurement measurement);
@@ -164,6 +171,7 @@ class BoardPool : public Measurer {
   std::vector<Measurement> done_;
   std::vector<std::string> notices_;
   std::optional<Error> failed_;
+  std::future<Result<MeasureRequest>> calibration_made_;
   std::optional<MeasureRequest> calibration_request_;
   uint64_t next_calibration_ = kCalibrationIds;
   Time without_board_since_, said_waiting_;

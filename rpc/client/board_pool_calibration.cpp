@@ -14,20 +14,37 @@ constexpr int kMostRetakes = 3;
 
 }  // namespace
 
+// On a thread of its own: with a toolchain it is built here, and boards must go on hearing of us while a compiler takes its time. Nothing
+// else is rendered meanwhile, for no board is sent anything before it has been calibrated.
+void BoardPool::MakeCalibration() {
+  calibration_made_ = std::async(std::launch::async, [this, target = target_]() -> Result<MeasureRequest> {
+    Result<Candidate> candidate = options_.calibration(target);
+    if (!candidate) return candidate.error();
+    std::shared_ptr<const CandidateText> rendered;
+    if (options_.render) {
+      Result<std::shared_ptr<const CandidateText>> text = options_.render(*candidate, target);
+      if (!text) return text.error();
+      rendered = std::move(*text);
+    }
+    return MeasureRequest{0, *std::move(candidate), 0, false, std::move(rendered)};
+  });
+}
+
+bool BoardPool::CalibrationIsMade() {
+  if (calibration_request_) return true;
+  if (failed_ || calibration_made_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
+  Result<MeasureRequest> made = calibration_made_.get();
+  if (made)
+    calibration_request_ = std::move(*made);
+  else
+    failed_ = made.error().In("make the kernel that calibrates boards (or do without: --no-calibration)");
+  delivered_.notify_all();
+  return static_cast<bool>(made);
+}
+
 void BoardPool::SendCalibration(size_t board) {
   Member& member = members_[board];
-  if (member.calibrating != 0 || member.state != State::kUp) return;
-  if (!calibration_request_) {
-    Result<Candidate> candidate = options_.calibration(target_);
-    Result<std::shared_ptr<const CandidateText>> text = std::shared_ptr<const CandidateText>();
-    if (candidate && options_.render) text = options_.render(*candidate, target_);
-    if (!candidate || !text) {
-      failed_ = (candidate ? text.error() : candidate.error()).In("calibrate boards (or do without: --no-calibration)");
-      delivered_.notify_all();
-      return;
-    }
-    calibration_request_ = MeasureRequest{0, *std::move(candidate), 0, false, *text};
-  }
+  if (member.calibrating != 0 || member.state != State::kUp || !CalibrationIsMade()) return;
   calibration_request_->ticket = member.calibrating = next_calibration_++;
   member.beaten = SteadyClock::now();
   member.link->Submit(*calibration_request_);

@@ -57,21 +57,28 @@ void BoardPool::Handle(size_t board, LinkEvent event) {
   }
 }
 
+Status BoardPool::Accepts(const Target& target) const {
+  if (has_target_ && target.Key() != target_.Key())
+    return Error{ErrorCode::kIncompatible, fmt::format("it is another kind: {} instead of {}", target.Key(), target_.Key())};
+  return options_.accepts ? options_.accepts(target) : Status();
+}
+
 void BoardPool::HandleUp(size_t board, LinkEvent event) {
   Member& member = members_[board];
-  if (!has_target_) {
-    target_ = event.target;
-    has_target_ = true;
-    delivered_.notify_all();
-  } else if (event.target.Key() != target_.Key()) {
-    member.error = {ErrorCode::kIncompatible, fmt::format("board '{}' is another kind: {} instead of {}", member.link->endpoint(),
-                                                          event.target.Key(), target_.Key())};
+  if (Status accepted = Accepts(event.target); !accepted) {
+    member.error = accepted.error().In(fmt::format("board '{}' is left out", member.link->endpoint()));
     Notice(member.error.message);
     member.state = State::kRefused;
     member.link->Disconnect();
     MoveOn(board);  // what it had when it was of our kind
     Reorder(board);
     return;
+  }
+  if (!has_target_) {
+    target_ = event.target;
+    has_target_ = true;
+    if (Calibrates()) MakeCalibration();
+    delivered_.notify_all();
   }
   const bool rebooted = !member.boot_id.empty() && member.boot_id != event.boot_id;
   if (member.boot_id.empty())

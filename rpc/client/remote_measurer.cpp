@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/file.h"
+#include "measure/toolchain_profile.h"
 #include "rpc/endpoint.h"
 
 namespace lathe {
@@ -77,6 +78,8 @@ Result<std::unique_ptr<BoardPool>> OpenBoards(const TemplateLibrary& library, Re
     links.push_back(std::move(*made));
   }
   options.pool.session.prebuilt = options.host_build != nullptr;
+  if (options.host_build != nullptr)
+    options.pool.accepts = [build = options.host_build](const Target& target) { return CheckRunsOn(build->toolchain(), target); };
   options.pool.render = options.host_build != nullptr ? BuildingWith(*options.host_build) : RenderingFrom(library);
   return BoardPool::Create(std::move(links), std::move(options.pool), stop);
 }

@@ -43,7 +43,6 @@ HostBuild::Made HostBuild::MakeReference(const Workload& workload, const CancelT
 }
 
 HostBuild::Made HostBuild::Make(const Candidate& candidate, const Target& target, const CancelToken* cancel) {
-  if (Status runs = CheckRunsOn(toolchain(), target); !runs) return {MeasureStatus::kBuildError, runs.error().message, nullptr, 0};
   Result<CandidateText> text = RenderCandidate(*library_, candidate, target);
   if (!text) return {MeasureStatus::kBuildError, text.error().message, nullptr, 0};
   if (Made reference = MakeReference(candidate.workload, cancel, text->reference); reference.status != MeasureStatus::kOk) return reference;

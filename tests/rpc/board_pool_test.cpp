@@ -41,7 +41,7 @@ struct Fleet {
       return nullptr;
     }
     const auto end = Clock::now() + std::chrono::seconds(10);
-    while (std::any_of(machines.begin(), machines.end(), [](auto& m) { return m->reachable(); }) && Up(**pool) < Reachable() &&
+    while (std::any_of(machines.begin(), machines.end(), [](auto& m) { return m->reachable(); }) && Settled(**pool) < Reachable() &&
            Clock::now() < end)
       std::this_thread::sleep_for(milliseconds(5));
     return std::move(*pool);
@@ -49,9 +49,10 @@ struct Fleet {
   size_t Reachable() {
     return static_cast<size_t>(std::count_if(machines.begin(), machines.end(), [](auto& m) { return m->reachable(); }));
   }
-  static size_t Up(const BoardPool& pool) {
+  static size_t Settled(const BoardPool& pool) {
     const auto boards = pool.boards();
-    return static_cast<size_t>(std::count_if(boards.begin(), boards.end(), [](const BoardState& b) { return b.state == "up"; }));
+    return static_cast<size_t>(
+        std::count_if(boards.begin(), boards.end(), [](const BoardState& b) { return b.state == "up" || b.state == "refused"; }));
   }
   int Runs() const {
     int runs = 0;
@@ -289,6 +290,53 @@ TEST(BoardPool, ABoardOfAnotherKindIsLeftOut) {
   EXPECT_THAT(pool->boards()[1].problem, testing::HasSubstr("another kind"));
 }
 
+PoolOptions WantingDotProducts() {
+  PoolOptions options = Quick();
+  options.accepts = [](const Target& target) -> Status {
+    if (target.fingerprint.at("cpu_features").find("asimddp") != std::string::npos) return {};
+    return Error{ErrorCode::kIncompatible, "it has no asimddp"};
+  };
+  return options;
+}
+
+TEST(BoardPool, OfMixedBoardsOnlyThoseThatAreAcceptedGetWork) {
+  Fleet fleet(3);  // of one kind, as their targets' keys say
+  fleet.machines[1]->features = "atomics asimddp";
+  const auto pool = fleet.Pool(WantingDotProducts());
+  ASSERT_TRUE(pool) << fleet.error;
+  Submit(*pool, 1, 20);
+  Collect(*pool, 20);
+  EXPECT_EQ(fleet.machines[1]->runs, 20);
+  for (const size_t other : {0U, 2U}) {
+    EXPECT_EQ(pool->boards()[other].state, "refused");
+    EXPECT_THAT(pool->boards()[other].problem, testing::HasSubstr("is left out: it has no asimddp"));
+  }
+}
+
+TEST(BoardPool, ABoardThatComesBackIsHeldAgainstWhatIsAcceptedOnceMore) {
+  Fleet fleet(2);
+  for (const auto& machine : fleet.machines) machine->features = "asimddp";
+  const auto pool = fleet.Pool(WantingDotProducts());
+  ASSERT_TRUE(pool) << fleet.error;
+  fleet.machines[0]->features = "";  // another processor behind the same address
+  fleet.machines[0]->Reboot();
+  const auto end = Clock::now() + std::chrono::seconds(10);
+  while (pool->boards()[0].state != "refused" && Clock::now() < end) std::this_thread::sleep_for(milliseconds(5));
+  EXPECT_EQ(pool->boards()[0].state, "refused");
+  const int before = fleet.machines[0]->runs;
+  Submit(*pool, 1, 10);
+  Collect(*pool, 10);
+  EXPECT_EQ(fleet.machines[0]->runs, before);
+}
+
+TEST(BoardPool, WhereNoBoardIsAcceptedTheRunEndsWithTheReason) {
+  Fleet fleet(2);
+  PoolOptions options = WantingDotProducts();
+  options.wait = std::chrono::minutes(10);  // there is nothing to wait for
+  EXPECT_FALSE(fleet.Pool(options));
+  EXPECT_THAT(fleet.error, testing::HasSubstr("board 'board0' is left out: it has no asimddp; board 'board1'"));
+}
+
 TEST(BoardPool, WaitsWhileSomebodyElseHasTheBoard) {
   Fleet fleet(1);
   const auto theirs = fleet.machines[0]->board()->Hold("bob", "");
@@ -386,6 +434,29 @@ TEST(BoardPool, SamplesOfABoardThatSlowedDownAreTakenAgain) {
   EXPECT_GE(pool->boards()[0].tainted, 1U);
   for (const auto& [ticket, measurement] : all) EXPECT_LT(Seconds(measurement), 0.030) << "ticket " << ticket << " is from the slow time";
   EXPECT_THAT(fleet.notices, testing::Contains(testing::HasSubstr("taken again")));
+}
+
+TEST(BoardPool, BoardsAreHeardWhileTheCalibrationKernelIsBuilt) {
+  Fleet fleet(1);
+  PoolOptions options = Quick();
+  options.silence = milliseconds(1000);
+  options.calibration = [](const Target&) {
+    std::this_thread::sleep_for(milliseconds(2000));  // as a compiler may
+    return Result<Candidate>(ScriptedCandidate(0, 1));
+  };
+  const auto pool = fleet.Pool(options);
+  ASSERT_TRUE(pool) << fleet.error;
+  Submit(*pool, 1, 4);
+  Collect(*pool, 4);
+  EXPECT_THAT(fleet.notices, testing::Each(testing::Not(testing::HasSubstr("lost board"))));
+}
+
+TEST(BoardPool, ACalibrationKernelThatCannotBeMadeIsTheReasonThatNothingStarts) {
+  Fleet fleet(1);
+  PoolOptions options = Quick();
+  options.calibration = [](const Target&) -> Result<Candidate> { return Error{ErrorCode::kNotFound, "no such kernel"}; };
+  EXPECT_FALSE(fleet.Pool(options));
+  EXPECT_THAT(fleet.error, testing::HasSubstr("do without: --no-calibration): no such kernel"));
 }
 
 TEST(BoardPool, AThrottledSampleIsTakenAgain) {

@@ -26,7 +26,9 @@ class Machine {
     options.name = name_;
     options.lease = lease_;
     auto board = std::make_shared<Board>(options, [this](const SessionSpec&) -> Result<std::unique_ptr<Measurer>> {
-      return std::unique_ptr<Measurer>(std::make_unique<ScriptedMeasurer>(kind_, 2, &runs, &slowness, &throttled_samples));
+      auto device = std::make_unique<ScriptedMeasurer>(kind_, 2, &runs, &slowness, &throttled_samples);
+      device->ShowFeatures(features);
+      return std::unique_ptr<Measurer>(std::move(device));
     });
     const std::lock_guard lock(mutex_);
     std::swap(board, board_);
@@ -66,6 +68,7 @@ class Machine {
   }
   const std::string& name() const { return name_; }
 
+  std::string features;  // of its processor; set before anybody opens a session
   std::atomic<int> runs{0}, slowness{1}, throttled_samples{0};
 
  private:

@@ -57,6 +57,7 @@ class ScriptedMeasurer : public Measurer {
     ++epoch_;
     changed_.notify_all();
   }
+  void ShowFeatures(const std::string& names) { target_.fingerprint["cpu_features"] = names; }
   void ObserveStarts(std::function<void(uint64_t)> started) override { started_ = std::move(started); }
 
  private:
