@@ -12,10 +12,6 @@
 namespace lathe {
 namespace {
 
-void Limit(grpc::ClientContext& context, double seconds) {
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds)));
-}
-
 BoardReport Read(const v1::BoardDescription& reply, const std::string& endpoint) {
   BoardReport report;
   report.endpoint = endpoint;
@@ -56,7 +52,7 @@ Result<BoardReport> Ask(const LinkOptions& board) {
   Result<std::shared_ptr<grpc::Channel>> channel = MakeChannel(board);
   if (!channel) return channel.error();
   grpc::ClientContext context;
-  Limit(context, board.call_seconds);
+  SetDeadline(context, board.call_seconds);
   v1::BoardDescription reply;
   const grpc::Status status = v1::Board::NewStub(*channel)->Describe(&context, {}, &reply);
   if (!status.ok()) return FromGrpc(status, board.endpoint);
@@ -77,7 +73,7 @@ Status ReleaseBoard(const LinkOptions& board) {
   Result<std::shared_ptr<grpc::Channel>> channel = MakeChannel(board);
   if (!channel) return channel.error();
   grpc::ClientContext context;
-  Limit(context, board.call_seconds);
+  SetDeadline(context, board.call_seconds);
   v1::ReleaseRequest request;
   request.set_whoever(true);
   v1::ReleaseReply reply;
@@ -89,7 +85,7 @@ Status DrainBoard(const LinkOptions& board) {
   Result<std::shared_ptr<grpc::Channel>> channel = MakeChannel(board);
   if (!channel) return channel.error();
   grpc::ClientContext context;
-  Limit(context, board.call_seconds);
+  SetDeadline(context, board.call_seconds);
   v1::DrainReply reply;
   const grpc::Status status = v1::Board::NewStub(*channel)->Drain(&context, {}, &reply);
   return status.ok() ? Status() : FromGrpc(status, board.endpoint);

@@ -36,6 +36,10 @@ Result<std::shared_ptr<grpc::Channel>> MakeChannel(const LinkOptions& options) {
   return grpc::CreateCustomChannel(options.endpoint, credentials, arguments);
 }
 
+void SetDeadline(grpc::ClientContext& context, double seconds) {
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds)));
+}
+
 Error FromGrpc(const grpc::Status& status, const std::string& endpoint) {
   const std::string& message = status.error_message();
   switch (status.error_code()) {

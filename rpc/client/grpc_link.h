@@ -19,7 +19,8 @@ struct LinkOptions {
   std::optional<ClientCertificates> certificates;  // contents, not names; needed for any address but loopback
   std::string holder;                              // who we are, for people; empty: user@host:pid
   ProtocolRange protocol;
-  double call_seconds = 5;  // until an answer to a short call
+  double call_seconds = 5;     // until an answer to a short call
+  double upload_seconds = 30;  // for a file, beyond what its size takes at 64 KiB a second
 };
 
 // Fails when the address is not loopback and there are no certificates.

@@ -66,14 +66,78 @@ TEST(Prebuilt, ABoardWithoutACompilerRefusesSource) {
   EXPECT_THAT(pool.error().message, HasSubstr("no-such-compiler"));
 }
 
-// An agent of the version before builds references itself.
+// An agent of the version before knows references as source only, and builds them itself.
 TEST(Prebuilt, AnOlderAgentGetsReferencesAsSource) {
   const std::unique_ptr<HostBuild> build = BuildHere();
-  Agent::Setup setup = RealWorkers();
-  setup.serve.protocol = {1, 1};
-  const Agent agent(std::move(setup));
-  const Measurement measurement = MeasureOn(agent, *build, "ok");
+  Agent::Setup with = RealWorkers(), without = WithoutCompiler();
+  with.serve.protocol = without.serve.protocol = {1, 1};
+  const Measurement measurement = MeasureOn(Agent(std::move(with)), *build, "ok");
   EXPECT_EQ(measurement.status, MeasureStatus::kOk) << measurement.message;
+  const Measurement needs_compiler = MeasureOn(Agent(std::move(without)), *build, "ok");
+  EXPECT_EQ(needs_compiler.status, MeasureStatus::kBoardLost) << "a built reference reached an agent that knows none";
+  EXPECT_THAT(needs_compiler.message, HasSubstr("no-such-compiler"));
+}
+
+// A link whose network grows slow once the session is open, and a job that needs a file: ten seconds of sending.
+class SlowUpload : public ::testing::Test {
+ protected:
+  void Begin(double upload_seconds) {
+    LinkOptions options;
+    options.endpoint = proxy_.endpoint();
+    options.call_seconds = 600;
+    options.upload_seconds = upload_seconds;
+    Result<std::unique_ptr<BoardLink>> made = MakeGrpcLink(std::move(options));
+    ASSERT_TRUE(made) << made.error().message;
+    link_ = std::move(*made);
+    link_->Connect(1, {}, {}, [this](LinkEvent event) {
+      const std::lock_guard lock(mutex_);
+      events_.push_back(std::move(event));
+      changed_.notify_all();
+    });
+    ASSERT_TRUE(WaitFor(LinkEvent::Kind::kUp));
+    proxy_.bytes_per_second = 20'000;
+    ASSERT_TRUE(WriteFile(dir_.path() / "candidate.so", std::string(200'000, 'x')));
+    auto text = std::make_shared<CandidateText>();
+    text->artifact = Artifact{dir_.path() / "candidate.so", "", {}};
+    link_->Submit({7, ScriptedCandidate(1), 0, false, text});
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const uint64_t before = proxy_.to_board();
+    while (proxy_.to_board() < before + 1000 && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ASSERT_GE(proxy_.to_board(), before + 1000) << "the upload has not begun";
+  }
+  std::optional<LinkEvent> WaitFor(LinkEvent::Kind kind) {
+    std::unique_lock lock(mutex_);
+    const auto is_it = [&](const LinkEvent& event) { return event.kind == kind; };
+    changed_.wait_for(lock, std::chrono::seconds(60), [&] { return std::any_of(events_.begin(), events_.end(), is_it); });
+    const auto found = std::find_if(events_.begin(), events_.end(), is_it);
+    return found == events_.end() ? std::nullopt : std::optional(*found);
+  }
+
+  TempDir dir_ = std::move(*TempDir::Create("upload"));
+  Agent agent_;
+  FaultProxy proxy_{agent_.port()};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<LinkEvent> events_;
+  std::unique_ptr<BoardLink> link_;
+};
+
+TEST_F(SlowUpload, EndsAtItsDeadlineAndItsJobIsLostWithTheReason) {
+  Begin(0);  // but for the three seconds that its size takes at 64 KiB a second; this network needs ten
+  const std::optional<LinkEvent> event = WaitFor(LinkEvent::Kind::kResult);
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->measurement.ticket, 7U);
+  EXPECT_EQ(event->measurement.status, MeasureStatus::kBoardLost);
+  EXPECT_THAT(event->measurement.message, HasSubstr("upload an artifact: board '" + proxy_.endpoint() + "' does not answer in time"));
+}
+
+TEST_F(SlowUpload, EndsWithItsSession) {
+  Begin(600);
+  const auto begin = std::chrono::steady_clock::now();
+  link_.reset();  // waits up to 5 s for calls that do not end
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
+  EXPECT_FALSE(std::any_of(events_.begin(), events_.end(), [](const LinkEvent& event) { return event.kind == LinkEvent::Kind::kResult; }));
 }
 
 }  // namespace
