@@ -51,6 +51,8 @@ constexpr int64_t PixelsOfBlock() {
 }
 constexpr int64_t PIXELS = PixelsOfBlock(), BLOCKS = CeilDiv(OW, PIXELS);
 
+constexpr int kLines = int(CeilDiv(PIXELS * ROW_IN / OW * int64_t(sizeof(input_t)), 64));  // of a row from one block to the next
+
 typedef Vec<Work, LANES> Value;
 typedef Vec<Place, LANES> Places;
 
@@ -171,6 +173,9 @@ struct Rows {
 LATHE_INLINE Vec<output_t, LANES> ResizedBlock(const Rows& rows, int64_t base, const Block& block) {
   const auto window = [&](int r) -> Window {
     const input_t* from = rows.row[r] + base;
+    if (PREFETCH > 0)
+#pragma GCC unroll 8
+      for (int line = 0; line < kLines; ++line) __builtin_prefetch(reinterpret_cast<const char*>(from) + PREFETCH + 64 * line);
     return {Fetch<Value>(from), Fetch<Value>(from + LANES)};
   };
   Window sum = window(0);
