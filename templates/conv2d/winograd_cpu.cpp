@@ -10,6 +10,9 @@
 //       for each place: product with the packed weights  -> [places][tiles][channels], TILE_S tiles by TILE_V vectors in registers
 //       outputs: A' (...) A, bias, activation
 //
+// Threads share out the blocks of tiles or, where a small image has few of them, the channels of each block (SPLIT_K): input channels while
+// the windows are made, then output channels.
+//
 // Everything runs along the channels in vectors; planes (nchw) are turned 16 channels at a time on their way in and out. Where channels do
 // not end with a vector, the last vector is moved back to end with them.
 //
@@ -200,13 +203,13 @@ LATHE_INLINE void TurnRow(const float* image, int64_t c0, int64_t y, int64_t x0,
   }
 }
 
-// windows: [places][tiles][C] of tiles [tile, beyond)
-__attribute__((noinline)) void Windows(const float* image, int64_t tile, int64_t beyond, float* windows) {
+// windows: [places][tiles][C] of tiles [tile, beyond), input channels [c_begin, c_end)
+__attribute__((noinline)) void Windows(const float* image, int64_t tile, int64_t beyond, int64_t c_begin, int64_t c_end, float* windows) {
   alignas(64) float turned[kA * kSegmentColumns * LANES];
   while (tile < beyond) {
     const Segment segment = SegmentAt(tile, beyond);
     const int columns = segment.tiles * kM + 2;
-    for (int64_t c = 0; c < C; c += LANES) {
+    for (int64_t c = c_begin; c < c_end; c += LANES) {
       const int64_t c0 = Min<int64_t>(c, C - LANES);
       if (!kNhwc) {
         for (int i = 0; i < kA; ++i) TurnRow(image, c0, segment.in_y + i, segment.in_x, columns, turned + i * kSegmentColumns * LANES);
@@ -268,8 +271,8 @@ __attribute__((noinline)) void Product(const float* windows, const float* weight
 }
 
 LATHE_INLINE Lane Activated(Lane value) {
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = value < 0.0f ? Lane{} : value;
-  if (ACTIVATION == ACTIVATION_RELU6) value = value > 6.0f ? Broadcast<float, LANES>(6.0f) : value;
+  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = AtLeast<LANES>(value, 0.0f);
+  if (ACTIVATION == ACTIVATION_RELU6) value = AtMost<LANES>(value, 6.0f);
   if (ACTIVATION == ACTIVATION_SILU) value = Silu<LANES>(value);
   return value;
 }
@@ -350,12 +353,12 @@ __attribute__((noinline)) void Outputs(const float* products, const float* weigh
   }
 }
 
-void Block(const float* image, const float* weight, float* output, float* windows, float* products, int64_t tile) {
-  const int64_t tiles = Min(kBlockT, kTiles - tile);
-  Windows(image, tile, tile + tiles, windows);
+// Outputs of tiles [tile, tile + tiles) from their windows, for tiles [k_first, k_last) of output channels.
+void Channels(const float* windows, const float* weight, float* output, float* products, int64_t tile, int64_t tiles, int64_t k_first,
+              int64_t k_last) {
   const auto panel = [&](int64_t k, int64_t place) { return weight + k * kPanel + (1 + place * C) * kTileK; };
-  for (int64_t k_begin = 0; k_begin < kTilesK; k_begin += kBlockK) {
-    const int64_t k_end = Min<int64_t>(k_begin + kBlockK, kTilesK);
+  for (int64_t k_begin = k_first; k_begin < k_last; k_begin += kBlockK) {
+    const int64_t k_end = Min<int64_t>(k_begin + kBlockK, k_last);
     for (int64_t place = 0; place < kPlaces; ++place)
       for (int64_t k = k_begin; k < k_end; ++k) {
         const float* from = windows + place * kPlaceC;
@@ -374,12 +377,32 @@ void Block(const float* image, const float* weight, float* output, float* window
 
 void run(const float* input, const float* weight, const float*, float* output, int64_t n, const Context& context) {
   const int64_t units = n * kBlocksT;
-  context.Parallel(TASKS, [&](int task) {
-    float* windows = static_cast<float*>(context.workspace()) + task * kPlaces * (kPlaceC + kPlaceK);
-    for (int64_t unit = units * task / TASKS; unit < units * (task + 1) / TASKS; ++unit) {
-      const int64_t image = unit / kBlocksT;
-      Block(input + image * H * W * C, weight, output + image * OH * OW * K, windows, windows + kPlaces * kPlaceC,
-            unit % kBlocksT * kBlockT);
+  float* const workspace = static_cast<float*>(context.workspace());
+  // tasks: how many share a unit; 1: each unit is a task's own
+  const auto unit_of = [&](int64_t unit, float* windows, int tasks) {
+    const float* image = input + unit / kBlocksT * H * W * C;
+    float* out = output + unit / kBlocksT * OH * OW * K;
+    float* products = windows + kPlaces * kPlaceC;
+    const int64_t tile = unit % kBlocksT * kBlockT, tiles = Min(kBlockT, kTiles - tile);
+    if (tasks == 1) {
+      Windows(image, tile, tile + tiles, 0, C, windows);
+      Channels(windows, weight, out, products, tile, tiles, 0, kTilesK);
+      return;
     }
-  });
+    context.Parallel(tasks, [&](int task) {
+      Windows(image, tile, tile + tiles, C / LANES * task / tasks * LANES, C / LANES * (task + 1) / tasks * LANES, windows);
+    });
+    context.Parallel(tasks, [&](int task) {
+      const int64_t first = kTilesK * task / tasks, last = kTilesK * (task + 1) / tasks;
+      Channels(windows, weight, out, products + first * kTileK, tile, tiles, first, last);
+    });
+  };
+  if (SPLIT_K > 1) {
+    for (int64_t unit = 0; unit < units; ++unit) unit_of(unit, workspace, SPLIT_K);
+  } else {
+    context.Parallel(TASKS, [&](int task) {
+      for (int64_t unit = units * task / TASKS; unit < units * (task + 1) / TASKS; ++unit)
+        unit_of(unit, workspace + task * kPlaces * (kPlaceC + kPlaceK), 1);
+    });
+  }
 }
