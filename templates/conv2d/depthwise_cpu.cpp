@@ -30,8 +30,8 @@ void prepare(const float* weight, const float* bias, float* packed) {
 
 LATHE_INLINE Lane Activated(Lane x) {
   if (ACTIVATION == ACTIVATION_SILU) return Silu<LANES>(x);
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) x = x < 0.0f ? Lane{} : x;
-  if (ACTIVATION == ACTIVATION_RELU6) x = x > 6.0f ? Broadcast<float, LANES>(6.0f) : x;
+  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) x = AtLeast<LANES>(x, 0.0f);
+  if (ACTIVATION == ACTIVATION_RELU6) x = AtMost<LANES>(x, 6.0f);
   return x;
 }
 

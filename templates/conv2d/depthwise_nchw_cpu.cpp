@@ -39,8 +39,8 @@ constexpr int64_t kWindowFloats = kCopied ? CeilDiv(kWindowRows * kStepY, 16) * 
 
 LATHE_INLINE Lane Activated(Lane x) {
   if (ACTIVATION == ACTIVATION_SILU) return Silu<LANES>(x);
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) x = x < 0.0f ? Lane{} : x;
-  if (ACTIVATION == ACTIVATION_RELU6) x = x > 6.0f ? Broadcast<float, LANES>(6.0f) : x;
+  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) x = AtLeast<LANES>(x, 0.0f);
+  if (ACTIVATION == ACTIVATION_RELU6) x = AtMost<LANES>(x, 6.0f);
   return x;
 }
 

@@ -67,8 +67,8 @@ void prepare(const float* weight, const float* bias, float* packed) {
 }
 
 LATHE_INLINE Lane Clamped(Lane value) {
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = value < 0.0f ? Lane{} : value;
-  if (ACTIVATION == ACTIVATION_RELU6) value = value > 6.0f ? Broadcast<float, LANES>(6.0f) : value;
+  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = AtLeast<LANES>(value, 0.0f);
+  if (ACTIVATION == ACTIVATION_RELU6) value = AtMost<LANES>(value, 6.0f);
   return value;
 }
 

@@ -67,8 +67,8 @@ void prepare(const float* weight, const float* bias, float* packed) {
 }
 
 LATHE_INLINE Lane Clamped(Lane value) {
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = value < 0.0f ? Lane{} : value;
-  if (ACTIVATION == ACTIVATION_RELU6) value = value > 6.0f ? Broadcast<float, LANES>(6.0f) : value;
+  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = AtLeast<LANES>(value, 0.0f);
+  if (ACTIVATION == ACTIVATION_RELU6) value = AtMost<LANES>(value, 6.0f);
   return value;
 }
 
@@ -180,17 +180,19 @@ __attribute__((noinline)) void Tile(const TileAt& at) {
     for (int s = 0; s < kS; ++s)
 #pragma GCC unroll 8
       for (int v = 0; v < kV; ++v) Store<float, LANES>(rows + s * kRow + v * LANES, Clamped(sum[s][v]));
+    if constexpr (kAlongPixels) {
+#pragma GCC unroll 1
+      for (int s = 0; s < kS; ++s)
+#pragma GCC unroll 8
+        for (int v = 0; v < kV; ++v)
+          Store<float, LANES>(at.out + s * kOut + v * LANES - (v == kV - 1 ? at.back : 0),
+                              Silu<LANES>(Load<float, LANES>(rows + s * kRow + v * LANES)));
+      return;
+    }
     if (kSilu)
 #pragma GCC unroll 1
-      for (int s = 0; s < kS; ++s)
-#pragma GCC unroll 1
-        for (int v = 0; v < kV; ++v)
-          Store<float, LANES>(rows + s * kRow + v * LANES, Silu<LANES>(Load<float, LANES>(rows + s * kRow + v * LANES)));
-    if constexpr (kAlongPixels) {
-      for (int s = 0; s < kS; ++s)
-        for (int v = 0; v < kV; ++v)
-          Store<float, LANES>(at.out + s * kOut + v * LANES - (v == kV - 1 ? at.back : 0), Load<float, LANES>(rows + s * kRow + v * LANES));
-    } else if constexpr (kNhwc) {
+      for (int i = 0; i < kS * kRow; i += LANES) Store<float, LANES>(rows + i, Silu<LANES>(Load<float, LANES>(rows + i)));
+    if constexpr (kNhwc) {
 #pragma GCC unroll 1
       for (int s = 0; s < kS; ++s) memcpy(at.out + s * kOut, rows + s * kRow, CHANNELS * sizeof(float));
     } else {
