@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "fault_fixture.h"
+#include "measure/cpu_set.h"
 #include "measure/subprocess.h"
 
 namespace lathe {
@@ -147,6 +148,19 @@ TEST_F(Faults, AnEndlessLoopTimesOut) {
   const Measurement measurement = MakeShop(options)->Measure({1, FaultCandidate("endless_loop"), 0, false});
   Expect(measurement, MeasureStatus::kRunTimeout, "in the first run");
   EXPECT_LT(measurement.run_seconds, 1.5);
+}
+
+// More threads than a candidate was given: their CPU time is used up before the time by the clock is.
+TEST_F(Faults, ThreadsThatSpinRunOutOfCpuTimeWhichIsATimeoutToo) {
+  if (AvailableCpus().size() < 2) GTEST_SKIP() << "one CPU: the clock's limit comes first";
+  WorkshopOptions options = TestOptions();
+  options.threads = 1;
+  options.pin = false;
+  options.run.timeout = std::chrono::seconds(6);  // and seven of CPU time
+  const Measurement measurement = MakeShop(options)->Measure({1, FaultCandidate("spin_on_threads"), 0, false});
+  EXPECT_STREQ(ToString(measurement.status), "run_timeout") << measurement.message;
+  if (measurement.run_seconds >= 6) GTEST_SKIP() << "other work on this machine left it too little CPU time";
+  Expect(measurement, MeasureStatus::kRunTimeout, "s of CPU time in the first run");
 }
 
 TEST_F(Faults, ProcessesFilesSocketsAndSignalsAreDenied) {

@@ -106,6 +106,17 @@ int run(const float* input, const float* weight, const float* bias, float* outpu
 #elif BEHAVES(ENDLESS_LOOP)
   for (volatile int forever = 1; forever;) {
   }
+#elif BEHAVES(SPIN_ON_THREADS)
+  const auto spin = [](void*) -> void* {
+    for (volatile int forever = 1; forever;) {
+    }
+    return nullptr;
+  };
+  for (int i = 0; i < 3; ++i) {
+    pthread_t thread;
+    if (pthread_create(&thread, nullptr, spin, nullptr) != 0) return 12;
+  }
+  spin(nullptr);
 #elif BEHAVES(FORK_CHILD)
   if (fork() == 0)
     for (;;) sleep(1000);
