@@ -136,7 +136,7 @@ Target DetectCpuTarget(int threads, const Toolchain& toolchain, const std::strin
 
 Target EmulatedCpuTarget(int threads, const Toolchain& toolchain, const std::string& compiler_version) {
   Target target = DetectCpuTarget(threads, toolchain, compiler_version);
-  if (toolchain.architecture == "aarch64") {
+  if (toolchain.architecture == "aarch64") {  // else this machine's own
     target.architecture = kNeon.architecture;
     target.limits["vector_bytes"] = kNeon.bytes;
     target.limits["vector_registers"] = kNeon.registers;

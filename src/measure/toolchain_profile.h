@@ -1,7 +1,7 @@
 // Toolchain profiles: cross compilers as JSON files. Those that ship lie in toolchains/, one a kind of board:
 //
 //     {"description": "NVIDIA Jetson AGX Orin, …",
-//      "architecture": "aarch64",                               what it builds for
+//      "architecture": "aarch64",                               what it builds for; no other yet
 //      "compiler": "aarch64-linux-gnu-g++",                     looked up in $PATH, or a path
 //      "cpu": "cortex-a78ae",                                   -mcpu
 //      "features": ["asimddp"],                                 which the board's processor must show, by the kernel's names
@@ -10,7 +10,7 @@
 //      "launcher": ["qemu-aarch64-static", "-L", "/usr/…"],     starts a built program on the host, for `lathe check --toolchain`
 //      "worker": "../build/aarch64/bin/lathe-worker"}           what it starts
 //
-// Only architecture and compiler must be there. Relative paths begin at the profile.
+// Only architecture and compiler must be there. Relative paths begin at the profile, in the launcher where the program is started.
 #pragma once
 
 #include <filesystem>
