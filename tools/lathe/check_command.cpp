@@ -87,8 +87,10 @@ void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
       ->capture_default_str();
   command->add_flag("--build-only", flags->check.build_only,
                     "Only compile, and print registers and spills (least, mean, most); for cuda/sm_87 and its like no GPU is needed");
-  command->add_option("--toolchain", flags->check.toolchain,
-                      "Build with this toolchain profile (aarch64, jetson-orin, … or a file) and run under its launcher, an emulator");
+  command->add_option(
+      "--toolchain", flags->check.toolchain,
+      "Build with this toolchain profile ($LATHE_TOOLCHAINS or the installed ones: aarch64, jetson-orin, …; or a file) and run under its "
+      "launcher, an emulator");
   command->add_option("--threads", flags->check.threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
   command->footer(
       "Examples:\n  lathe check direct_cpu --configs 30\n  lathe check --toolchain aarch64 --configs 3\n  lathe check resize_gpu --target "

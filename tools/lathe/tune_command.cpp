@@ -177,9 +177,10 @@ void AddBoardOptions(CLI::App* command, SessionOptions& options) {
   command->add_option("--board", options.board, "Where to measure: local, or boards where lathe-agent runs: HOST:PORT[,HOST:PORT…]")
       ->capture_default_str();
   command->add_option("--certs", options.certs, "Directory with ca.pem, client.pem, client.key for boards beyond loopback");
-  command->add_option(
-      "--toolchain", options.toolchain,
-      "Build candidates for boards here, with this toolchain profile: jetson-orin, aarch64, … or a file; else boards build");
+  command->add_option("--toolchain", options.toolchain,
+                      "Build candidates for boards here, with this toolchain profile ($LATHE_TOOLCHAINS or the installed ones: "
+                      "jetson-orin, aarch64, …; or a "
+                      "file); else boards build");
   command->add_flag("!--no-calibration", options.calibrate,
                     "Do not measure a calibration kernel between candidates to find boards that slow down");
   command->add_option("--wait", options.wait_seconds, "Seconds to wait for a board while none can be reached")->capture_default_str();
