@@ -41,7 +41,10 @@ void SetDeadline(grpc::ClientContext& context, double seconds) {
 }
 
 Error FromGrpc(const grpc::Status& status, const std::string& endpoint) {
-  const std::string& message = status.error_message();
+  // "failed to connect to all addresses; last error: UNKNOWN: ipv4:…: Failed to connect to remote host: Connection refused"
+  const std::string& all = status.error_message();
+  const size_t reason = all.rfind("remote host: ");
+  const std::string message = reason == std::string::npos ? all : all.substr(reason + std::char_traits<char>::length("remote host: "));
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
       // What gRPC says when one side speaks TLS and the other does not, or does not trust it, is no help.

@@ -11,7 +11,6 @@
 #include "rpc/client/remote_measurer.h"
 #include "rpc/endpoint.h"
 #include "tools/lathe/board_commands.h"
-#include "tools/lathe/stop_signal.h"
 #include "tools/lathe/table.h"
 
 namespace lathe {
@@ -118,15 +117,12 @@ int Run(const CommonOptions& common, const BoardsFlags& flags) {
     }
     return kExitOk;
   }
-  int code = Show(common, *boards);
-  while (flags.watch && !StopRequested()) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(1000 * flags.seconds));
-    while (!StopRequested() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    if (StopRequested()) break;
+  if (!flags.watch) return Show(common, *boards);
+  for (;;) {  // until a signal
     if (!common.json && ::isatty(STDOUT_FILENO) != 0) fmt::print("\033[H\033[2J");
-    code = Show(common, *boards);
+    Show(common, *boards);
+    std::this_thread::sleep_for(std::chrono::duration<double>(flags.seconds));
   }
-  return code;
 }
 
 }  // namespace
