@@ -4,92 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "machine.h"
+#include "fleet.h"
 
 namespace lathe {
 namespace {
 
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
-
-PoolOptions Quick() {
-  PoolOptions options;
-  options.silence = milliseconds(400);
-  options.grace = milliseconds(150);
-  options.wait = milliseconds(1500);
-  options.least_retry = milliseconds(20);
-  options.most_retry = milliseconds(100);
-  options.heartbeat = milliseconds(50);
-  options.steal_after = milliseconds(200);
-  return options;
-}
-
-struct Fleet {
-  explicit Fleet(size_t count) {
-    for (size_t i = 0; i < count; ++i) machines.push_back(std::make_unique<Machine>("board" + std::to_string(i)));
-  }
-  std::unique_ptr<BoardPool> Pool(PoolOptions options = Quick()) {
-    options.notice = [this](const std::string& text) {
-      const std::lock_guard lock(mutex);
-      notices.push_back(text);
-    };
-    std::vector<std::unique_ptr<BoardLink>> links;
-    for (const auto& machine : machines) links.push_back(std::make_unique<DirectLink>(machine.get()));
-    auto pool = BoardPool::Create(std::move(links), std::move(options));
-    if (!pool) {
-      error = pool.error().message;
-      return nullptr;
-    }
-    const auto end = Clock::now() + std::chrono::seconds(10);
-    while (std::any_of(machines.begin(), machines.end(), [](auto& m) { return m->reachable(); }) && Settled(**pool) < Reachable() &&
-           Clock::now() < end)
-      std::this_thread::sleep_for(milliseconds(5));
-    return std::move(*pool);
-  }
-  size_t Reachable() {
-    return static_cast<size_t>(std::count_if(machines.begin(), machines.end(), [](auto& m) { return m->reachable(); }));
-  }
-  static size_t Settled(const BoardPool& pool) {
-    const auto boards = pool.boards();
-    return static_cast<size_t>(
-        std::count_if(boards.begin(), boards.end(), [](const BoardState& b) { return b.state == "up" || b.state == "refused"; }));
-  }
-  int Runs() const {
-    int runs = 0;
-    for (const auto& machine : machines) runs += machine->runs;
-    return runs;
-  }
-  std::vector<std::unique_ptr<Machine>> machines;
-  std::mutex mutex;
-  std::vector<std::string> notices;
-  std::string error;
-};
-
-void Submit(BoardPool& pool, uint64_t from, uint64_t to, int64_t delay_ms = 5) {
-  for (uint64_t id = from; id <= to; ++id) ASSERT_TRUE(pool.Submit({id, ScriptedCandidate(static_cast<int64_t>(id), delay_ms), 0, false}));
-}
-
-// Fails when a ticket is answered twice.
-std::map<uint64_t, Measurement> Collect(BoardPool& pool, size_t count, std::string* error = nullptr) {
-  std::map<uint64_t, Measurement> all;
-  const auto end = Clock::now() + std::chrono::seconds(30);
-  while (all.size() < count && Clock::now() < end) {
-    auto some = pool.Wait(milliseconds(50));
-    if (!some) {
-      if (error != nullptr) *error = some.error().message;
-      return all;
-    }
-    for (Measurement& measurement : *some) {
-      const uint64_t ticket = measurement.ticket;
-      EXPECT_TRUE(all.emplace(ticket, std::move(measurement)).second) << "ticket " << ticket << " was answered twice";
-    }
-  }
-  EXPECT_EQ(all.size(), count);
-  // Nothing more comes.
-  auto more = pool.Wait(milliseconds(50));
-  EXPECT_TRUE(!more || more->empty());
-  return all;
-}
 
 TEST(BoardPool, SharesWorkAmongItsBoards) {
   Fleet fleet(3);
@@ -130,7 +51,7 @@ TEST(BoardPool, NoticesABoardThatFreezesWithoutAWord) {
   fleet.machines[1]->Unplug(false);
   const auto all = Collect(*pool, 8);
   for (const auto& [ticket, measurement] : all) EXPECT_EQ(measurement.status, MeasureStatus::kOk) << measurement.message;
-  EXPECT_THAT(fleet.notices, testing::Contains(testing::HasSubstr("silent")));
+  EXPECT_THAT(fleet.Notices(), testing::Contains(testing::HasSubstr("silent")));
 }
 
 TEST(BoardPool, ALinkThatComesBackLosesAndRepeatsNothing) {
@@ -156,7 +77,7 @@ TEST(BoardPool, ARebootedBoardIsSentItsWorkAgain) {
   fleet.machines[0]->Reboot();
   const auto all = Collect(*pool, 4);
   for (const auto& [ticket, measurement] : all) EXPECT_EQ(measurement.status, MeasureStatus::kOk) << measurement.message;
-  EXPECT_THAT(fleet.notices, testing::Contains(testing::HasSubstr("restarted")));
+  EXPECT_THAT(fleet.Notices(), testing::Contains(testing::HasSubstr("restarted")));
 }
 
 TEST(BoardPool, ACandidateUnderWhichTwoBoardsVanishIsRecordedAsSuch) {
@@ -378,99 +299,6 @@ TEST(BoardPool, FreesItsBoardsAtTheEnd) {
   Fleet fleet(2);
   fleet.Pool().reset();
   for (const auto& machine : fleet.machines) EXPECT_FALSE(machine->board()->facts().held);
-}
-
-TEST(Calibration, TakesTheBestOfThreeReadingsAsABoardsSpeed) {
-  Calibration calibration(0.25);
-  EXPECT_EQ(calibration.Add(1.4), Calibration::Verdict::kAgain);
-  EXPECT_EQ(calibration.Add(1.0), Calibration::Verdict::kAgain);
-  EXPECT_EQ(calibration.Add(1.2), Calibration::Verdict::kSteady);
-  EXPECT_EQ(calibration.baseline(), 1.0);
-  EXPECT_EQ(calibration.Add(1.2), Calibration::Verdict::kSteady) << "within the tolerance";
-}
-
-TEST(Calibration, BelievesASlowReadingOnlyTheThirdTime) {
-  Calibration calibration(0.25);
-  for (int i = 0; i < 3; ++i) (void)calibration.Add(1.0);
-  EXPECT_EQ(calibration.Add(2.0), Calibration::Verdict::kAgain);
-  EXPECT_EQ(calibration.Add(1.05), Calibration::Verdict::kSteady) << "that was somebody else's work";
-  EXPECT_EQ(calibration.Add(2.0), Calibration::Verdict::kAgain);
-  EXPECT_EQ(calibration.Add(2.0), Calibration::Verdict::kAgain);
-  EXPECT_EQ(calibration.Add(2.0), Calibration::Verdict::kDrifted);
-  EXPECT_EQ(calibration.Add(1.0), Calibration::Verdict::kSteady) << "and is as before";
-}
-
-TEST(Calibration, ABoardThatStaysSlowHasSettled) {
-  Calibration calibration(0.25);
-  for (int i = 0; i < 3; ++i) (void)calibration.Add(1.0);
-  for (int i = 0; i < 2; ++i) (void)calibration.Add(2.0);
-  EXPECT_EQ(calibration.Add(2.0), Calibration::Verdict::kDrifted);
-  for (int i = 0; i < 2; ++i) (void)calibration.Add(2.1);
-  EXPECT_EQ(calibration.Add(2.1), Calibration::Verdict::kSettled);
-  EXPECT_EQ(calibration.baseline(), 2.1);
-  EXPECT_EQ(calibration.Add(2.0), Calibration::Verdict::kSteady);
-}
-
-TEST(BoardPool, SamplesOfABoardThatSlowedDownAreTakenAgain) {
-  Fleet fleet(1);
-  PoolOptions options = Quick();
-  options.calibration = [](const Target&) { return Result<Candidate>(ScriptedCandidate(0, 10)); };
-  options.calibrate_after = 4;
-  options.rest = milliseconds(100);
-  const auto pool = fleet.Pool(options);
-  ASSERT_TRUE(pool) << fleet.error;
-  Submit(*pool, 1, 4, 20);
-  auto all = Collect(*pool, 4);
-  for (const auto& [ticket, measurement] : all) EXPECT_EQ(measurement.conditions.count("calibration"), 1U);
-  EXPECT_EQ(pool->boards()[0].tainted, 0U);
-
-  // Twice as slow while the next are measured; as before a little later.
-  fleet.machines[0]->slowness = 2;
-  Submit(*pool, 11, 14, 20);
-  const auto end = Clock::now() + std::chrono::seconds(20);
-  while (pool->boards()[0].tainted == 0 && Clock::now() < end) std::this_thread::sleep_for(milliseconds(2));
-  fleet.machines[0]->slowness = 1;
-  all = Collect(*pool, 4);
-  EXPECT_GE(pool->boards()[0].tainted, 1U);
-  for (const auto& [ticket, measurement] : all) EXPECT_LT(Seconds(measurement), 0.030) << "ticket " << ticket << " is from the slow time";
-  EXPECT_THAT(fleet.notices, testing::Contains(testing::HasSubstr("taken again")));
-}
-
-TEST(BoardPool, BoardsAreHeardWhileTheCalibrationKernelIsBuilt) {
-  Fleet fleet(1);
-  PoolOptions options = Quick();
-  options.silence = milliseconds(1000);
-  options.calibration = [](const Target&) {
-    std::this_thread::sleep_for(milliseconds(2000));  // as a compiler may
-    return Result<Candidate>(ScriptedCandidate(0, 1));
-  };
-  const auto pool = fleet.Pool(options);
-  ASSERT_TRUE(pool) << fleet.error;
-  Submit(*pool, 1, 4);
-  Collect(*pool, 4);
-  EXPECT_THAT(fleet.notices, testing::Each(testing::Not(testing::HasSubstr("lost board"))));
-}
-
-TEST(BoardPool, ACalibrationKernelThatCannotBeMadeIsTheReasonThatNothingStarts) {
-  Fleet fleet(1);
-  PoolOptions options = Quick();
-  options.calibration = [](const Target&) -> Result<Candidate> { return Error{ErrorCode::kNotFound, "no such kernel"}; };
-  EXPECT_FALSE(fleet.Pool(options));
-  EXPECT_THAT(fleet.error, testing::HasSubstr("do without: --no-calibration): no such kernel"));
-}
-
-TEST(BoardPool, AThrottledSampleIsTakenAgain) {
-  Fleet fleet(1);
-  PoolOptions options = Quick();
-  options.calibration = [](const Target&) { return Result<Candidate>(ScriptedCandidate(0, 1)); };
-  const auto pool = fleet.Pool(options);
-  ASSERT_TRUE(pool) << fleet.error;
-  fleet.machines[0]->throttled_samples = 1;
-  Submit(*pool, 1, 1, 2);
-  const auto all = Collect(*pool, 1);
-  EXPECT_EQ(all.at(1).status, MeasureStatus::kOk);
-  EXPECT_EQ(all.at(1).conditions.count("throttled"), 0U);
-  EXPECT_EQ(pool->boards()[0].tainted, 1U);
 }
 
 TEST(BoardPool, SurvivesBoardsThatComeAndGoAtRandom) {
