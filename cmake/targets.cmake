@@ -24,9 +24,9 @@ function(lathe_program name)
   target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} lathe_options)
 endfunction()
 
-# lathe_test(NAME SOURCES ... LIBRARIES ... [TIMEOUT seconds] [LABELS ...]): one GoogleTest program, one ctest entry a test case
+# lathe_test(NAME SOURCES ... LIBRARIES ... [TIMEOUT seconds] [LABELS ...] [PREFIX text]): one GoogleTest program, one ctest entry a test case
 function(lathe_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBRARIES;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;PREFIX" "SOURCES;LIBRARIES;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -36,5 +36,5 @@ function(lathe_test name)
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_compile_definitions(${name} PRIVATE LATHE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LATHE_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 TEST_PREFIX "${ARG_PREFIX}" PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
