@@ -4,17 +4,15 @@
 bench/conv.sh sets everything up and calls this. By hand:
   python3 bench/conv.py kernels/ --peers onednn,ncnn --json conv.json      kernels/: what `lathe build` wrote, for a list of workloads
                                                                            with machine_fma among them
-Each round calls every contestant in turn for --seconds; what counts is the 20 % quantile of all its calls, since noise only adds time. The
+Peers do a layer twice: as ours does, with its activation fused where they can, which the table and the ratios are of; and the convolution with
+its bias alone, which a second set of ratios is of. Each round calls every contestant in turn for --seconds; what counts is the 20 % quantile of all its calls, since noise only adds time. The
 machine's multiply-add limit is a contestant like the others. Exit status: 0; 1 when a result is wrong or nothing could be timed; 2 on misuse.
 """
 import argparse
-import ctypes
 import json
 import math
 import os
-import subprocess
 import sys
-import time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("library", help="folder of a kernel library")
@@ -32,72 +30,20 @@ import numpy as np  # noqa: E402  (reads OMP_NUM_THREADS)
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import conv_peers  # noqa: E402
-
-SHAPE = ["n", "h", "w", "c", "k", "r", "s", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right", "dilation_h", "dilation_w",
-         "groups", "layout"]
-FIELDS = {"conv2d": SHAPE + ["dtype", "bias", "activation"],
-          "quantized_conv2d": SHAPE + ["bias", "activation", "input_zero_point", "output_zero_point"]}
-CHOICES = {"layout": ["nhwc", "nchw"], "dtype": ["f32", "f16"], "activation": ["none", "relu", "relu6", "silu"]}  # numbered from 1
+from kernel_library import KernelLibrary, aligned, operator  # noqa: E402
+from racing import geometric_mean, low, race  # noqa: E402
 
 
-class ConvWorkload(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in FIELDS["conv2d"]]
-
-
-class QuantizedConvWorkload(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in FIELDS["quantized_conv2d"]]
-
-
-class FmaWorkload(ctypes.Structure):
-    _fields_ = [("elements", ctypes.c_int64), ("steps", ctypes.c_int64)]
-
-
-def load(folder):
-    """Builds the library as one shared object and opens it."""
-    build = os.path.join(folder, "build-shared")
-    subprocess.run(["cmake", "-S", folder, "-B", build, "-DCMAKE_POSITION_INDEPENDENT_CODE=ON"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", build, "--target", "lathe_kernels", "-j", str(os.cpu_count())], check=True, stdout=subprocess.DEVNULL)
-    shared = os.path.join(build, "kernels.so")
-    subprocess.run(["c++", "-shared", "-o", shared, "-Wl,--whole-archive", os.path.join(build, "liblathe_kernels.a"), "-Wl,--no-whole-archive",
-                    "-lpthread"], check=True)
-    library = ctypes.CDLL(shared)
-    library.lathe_last_error.restype = ctypes.c_char_p
-    library.lathe_threads_create.restype = library.lathe_threads_parallel.restype = ctypes.c_void_p
-    library.lathe_threads_parallel.argtypes = [ctypes.c_void_p]
-    return library
-
-
-def aligned(array):
-    """A copy that begins on a 64-byte boundary."""
-    room = np.empty(array.nbytes + 64, np.uint8)
-    start = -room.ctypes.data % 64
-    copy = room[start:start + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
-def pointer(array):
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-def must(library, status, what):
-    if status != 0:
-        raise RuntimeError(f"{what}: {library.lathe_last_error().decode()}")
-
-
-def fma_limit(library, kernels, parallel):
-    """A contestant that does multiply-adds in registers, and how many floating point operations a call is."""
-    found = [k for k in kernels if k["operator"] == "machine_fma"]
+def fma_limit(library):
+    """A function that does multiply-adds in registers, and how many floating point operations a call is."""
+    found = [k for k in library.kernels if k["operator"] == "machine_fma"]
     if not found:
         sys.exit("the library has no machine_fma kernel: add its workload to the list that `lathe tune` and `lathe build` read (bench/conv.sh does)")
-    workload = FmaWorkload(**{name: found[0]["workload"][name] for name in ("elements", "steps")})
-    handle = ctypes.c_void_p()
-    must(library, library.lathe_machine_fma_create(ctypes.byref(workload), 1, ctypes.byref(handle)), "create machine_fma")
-    start, one, out = aligned(np.ones(workload.elements, np.float32)), aligned(np.ones(1, np.float32)), aligned(np.ones(workload.elements, np.float32))
-    arguments = (handle, pointer(start), pointer(one), pointer(one), pointer(out), parallel)
-    run = library.lathe_machine_fma_run
-    run.keep = (start, one, out)
-    return conv_peers.Contestant("peak", lambda: run(*arguments)), 2 * workload.elements * workload.steps
+    workload = found[0]["workload"]
+    ones = lambda count: aligned(np.ones(count, np.float32))
+    names = list(operator("machine_fma")["tensors"])
+    sizes = dict.fromkeys(names, 1) | {names[0]: workload["elements"], names[-1]: workload["elements"]}
+    return library.call("machine_fma", workload, {name: ones(size) for name, size in sizes.items()}), 2 * workload["elements"] * workload["steps"]
 
 
 def output_size(w):
@@ -107,65 +53,23 @@ def output_size(w):
     return rows // w["stride_h"] + 1, columns // w["stride_w"] + 1
 
 
-def ours(library, operator, attributes, x, constants, parallel):
-    """The library's kernel as a contestant, and its handle.  constants: weight, bias and what else the operator takes, in its order."""
-    struct = {"conv2d": ConvWorkload, "quantized_conv2d": QuantizedConvWorkload}[operator]
-    workload = struct(**{name: CHOICES[name].index(value) + 1 if name in CHOICES else int(value) for name, value in attributes.items()})
-    nhwc = attributes["layout"] == "nhwc"
-    turn = lambda v: np.ascontiguousarray(v.transpose(0, 2, 3, 1)) if nhwc and v.ndim == 4 else v
-    given, kept = aligned(turn(x)), [aligned(turn(v)) for v in constants]
-    function = lambda name: getattr(library, f"lathe_{operator}_{name}")
-    output = aligned(np.zeros((attributes["n"], attributes["k"], *output_size(attributes)), x.dtype))
-    handle = ctypes.c_void_p()
-    pointers = [pointer(v) for v in kept]
-    if not attributes["bias"]:
-        pointers[1] = None
-    must(library, function("create")(ctypes.byref(workload), *pointers, 1, ctypes.byref(handle)), f"create {operator}")
-    arguments = (handle, pointer(given), pointer(output), parallel)
-    run = function("run")
+def ours(library, name, w, x, constants):
+    """A function that runs the library's kernel, and one that gives its result as planes.  constants: weight, bias and what else there is, in order"""
+    nhwc = w["layout"] == "nhwc"
+    turn = lambda v: v.transpose(0, 2, 3, 1) if nhwc and v.ndim == 4 else v
+    rows, columns = output_size(w)
+    output = aligned(np.zeros((w["n"], rows, columns, w["k"]) if nhwc else (w["n"], w["k"], rows, columns), x.dtype))
+    tensors = {"input": aligned(turn(x)), "output": output}
+    tensors |= {t: aligned(turn(v)) for t, v in zip([t for t, f in operator(name)["tensors"].items() if f["role"] == "constant"], constants)}
+    if not w["bias"]:
+        del tensors["bias"]
+    run = library.call(name, w, tensors)
 
     def result():
-        run(*arguments)
-        n, k, rows, columns = output.shape
-        return output.reshape(n, rows, columns, k).transpose(0, 3, 1, 2) if nhwc else output
+        run()
+        return output.transpose(0, 3, 1, 2) if nhwc else output
 
-    keep = (given, kept, output)
-    return conv_peers.Contestant("tuned", lambda keep=keep: run(*arguments), output=result), handle
-
-
-def activated(values, activation):
-    if activation in ("relu", "relu6"):
-        values = np.maximum(values, 0)
-    if activation == "relu6":
-        values = np.minimum(values, 6)
-    return values / (1 + np.exp(-values)) if activation == "silu" else values
-
-
-def race(contestants):
-    """{name: (seconds by the 20 % quantile, number of samples)}"""
-    batches, samples = {}, {name: [] for name in contestants}
-    for name, contestant in contestants.items():
-        contestant.run()
-        begin = time.perf_counter()
-        contestant.run()
-        batches[name] = 1 + int(2e-4 / max(time.perf_counter() - begin, 1e-7))  # short calls are timed several at a time
-    for _ in range(options.rounds):
-        for name, contestant in contestants.items():
-            run, batch = contestant.run, batches[name]
-            run()
-            end = time.perf_counter() + options.seconds
-            while True:
-                begin = time.perf_counter()
-                for _ in range(batch):
-                    run()
-                now = time.perf_counter()
-                samples[name].append((now - begin) / batch)
-                if now > end:
-                    break
-    for name, contestant in contestants.items():
-        if contestant.own_seconds is not None:
-            samples[name] = contestant.own_seconds() or [math.inf]
-    return {name: (float(np.quantile(values, 0.2)), len(values)) for name, values in samples.items()}
+    return run, result
 
 
 def layer_name(w):
@@ -180,10 +84,10 @@ def algorithm(kernel):
     return f"{name} F({kernel['config']['OUTPUT']},3)" if name == "winograd" else name
 
 
-def constants_of(operator, w, random):
+def constants_of(name, w, random):
     """Input, then weight, bias and, for bytes, the scales that spread the outputs over all levels."""
     shape, kernel = (w["n"], w["c"], w["h"], w["w"]), (w["k"], w["c"] // w["groups"], w["r"], w["s"])
-    if operator == "conv2d":
+    if name == "conv2d":
         draw = lambda *of: random.uniform(-1, 1, of).astype(np.float32)
         return draw(*shape), [draw(*kernel), draw(w["k"]) if w["bias"] else np.zeros(w["k"], np.float32)]
     deviation = 74 * 74 * math.sqrt(math.prod(kernel[1:]))
@@ -192,76 +96,75 @@ def constants_of(operator, w, random):
     return random.integers(0, 256, shape, np.uint8), [random.integers(-127, 128, kernel, np.int8), bias, scale]
 
 
-def one_layer(library, kernel, fma, fma_flops, parallel):
-    w, operator = kernel["workload"], kernel["operator"]
-    x, constants = constants_of(operator, w, np.random.default_rng(1))
-    mine, handle = ours(library, operator, w, x, constants, parallel)
-    contestants = {"ours": mine, "peak": fma}
-    expected, failures = None, {}
-    for peer in options.peers.split(","):
-        if peer not in conv_peers.PEERS[operator]:
+def one_layer(library, kernel, fma, fma_flops):
+    w, name = kernel["workload"], kernel["operator"]
+    x, constants = constants_of(name, w, np.random.default_rng(1))
+    run, result = ours(library, name, w, x, constants)
+    # What peers do of the layer: all that ours does, and the convolution and its bias alone. Bytes have their clamps in the requantisation.
+    tasks = {"whole": w["activation"], "bare": "none"} if name == "conv2d" and w["activation"] != "none" else {"whole": w["activation"]}
+    contestants, own_seconds, deviation, failures = {"ours": run, "peak": fma}, {}, None, {}
+    for peer in filter(None, options.peers.split(",")):
+        if peer not in conv_peers.PEERS[name]:
             continue
-        try:
-            for contestant in conv_peers.PEERS[operator][peer](w, x, *constants, options.threads):
-                contestant.run()
-                contestants[f"{peer}: {contestant.variant}"] = contestant
-                if expected is None and contestant.output is not None:
-                    expected = contestant.output()
-        except Exception as error:  # a peer that cannot do a layer is not in its race
-            failures[peer] = repr(error)[:300]
-    deviation = None
-    if expected is not None:
-        expected = activated(expected, w["activation"]).astype(np.float64)
-        deviation = float(np.abs(mine.output() - expected).max() / max(np.abs(expected).max(), 1e-30))
-    times = race(contestants)
-    getattr(library, f"lathe_{operator}_destroy")(handle)
+        for task, activation in tasks.items():
+            try:
+                for contestant in conv_peers.PEERS[name][peer](w | {"activation": activation}, x, *constants, options.threads):
+                    contestant.run()
+                    key = (peer, task, contestant.variant)
+                    contestants[key], own_seconds[key] = contestant.run, contestant.own_seconds
+                    if deviation is None and task == "whole" and contestant.output is not None:
+                        expected = contestant.output().astype(np.float64)
+                        deviation = float(np.abs(result() - expected).max() / max(np.abs(expected).max(), 1e-30))
+            except Exception as error:  # a peer that cannot do a layer is not in its race
+                failures[f"{peer} ({task})"] = repr(error)[:300]
+    times = race(contestants, options.rounds, options.seconds)
+    for key, own in own_seconds.items():
+        if own is not None:
+            values = own()
+            times[key] = (low(values), len(values))
     flops = 2.0 * w["k"] * (w["c"] // w["groups"]) * w["r"] * w["s"] * w["n"] * math.prod(output_size(w))
     # Four products of bytes take the place of one of floats.
-    peak = fma_flops / times["peak"][0] * (4 if operator == "quantized_conv2d" else 1)
-    best = {}
-    for name, (seconds, _) in times.items():
-        if ": " in name:
-            peer = name.split(": ")[0]
-            best[peer] = min(best.get(peer, math.inf), seconds)
+    peak = fma_flops / times["peak"][0] * (4 if name == "quantized_conv2d" else 1)
+    best = {task: {} for task in ("whole", "bare")}
+    for key, (seconds, _) in times.items():
+        if key in own_seconds:
+            peer, task, _ = key
+            for of in (task,) if len(tasks) == 2 else best:
+                best[of][peer] = min(best[of].get(peer, math.inf), seconds)
     return {"layer": layer_name(w), "key": kernel["key"], "count": kernel["count"], "gflop": flops / 1e9, "algorithm": algorithm(kernel),
             "config": kernel["config"], "seconds": times["ours"][0], "share_of_peak": flops / times["ours"][0] / peak, "peak_gflops": peak / 1e9,
-            "peers": best, "times": {n: {"seconds": s, "samples": c} for n, (s, c) in times.items()}, "deviation": deviation, "failures": failures,
-            "workload": w}
-
-
-def geometric_mean(values):
-    return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
+            "peers": best["whole"], "peers_bare": best["bare"],
+            "times": {k if isinstance(k, str) else ": ".join(k): {"seconds": s, "samples": c} for k, (s, c) in times.items()},
+            "deviation": deviation, "failures": failures, "workload": w}
 
 
 def summary(layers, peers):
     """Sentences about all layers: ratios above 1 say that ours is faster."""
-    ratio = lambda l, of: min((l["peers"][p] for p in of if p in l["peers"]), default=math.nan) / l["seconds"]
-    known = [l for l in layers if l["peers"]]
-    against_best = [ratio(l, peers) for l in known]
-    lines = [f"against the fastest peer of each layer: geometric mean {geometric_mean(against_best):.2f}, lowest {min(against_best, default=math.nan):.2f}"]
-    kinds = {"stride-1 3x3 against ncnn and MNN": ([l for l in known if l["workload"]["r"] == l["workload"]["s"] == 3 and l["workload"]["groups"] == 1
-                                                   and l["workload"]["stride_h"] == l["workload"]["stride_w"] == 1], ["ncnn", "mnn"]),
-             "depthwise against oneDNN and ONNX Runtime": ([l for l in known if l["workload"]["groups"] == l["workload"]["c"] > 1],
-                                                           ["onednn", "onnxruntime"])}
-    for what, (some, of) in kinds.items():
-        values = [v for v in (ratio(l, of) for l in some) if v == v]
-        if values:
-            lines.append(f"{what}: geometric mean {geometric_mean(values):.2f}, lowest {min(values):.2f} ({len(values)} layers)")
-    mine = sum(l["seconds"] * l["count"] for l in layers)
-    totals = {p: sum(l["peers"][p] * l["count"] for l in layers) for p in peers if all(p in l["peers"] for l in layers)}
-    lines.append(f"all layers by their counts: ours {mine * 1e3:.1f} ms" + "".join(f", {p} {t * 1e3:.1f} ms" for p, t in sorted(totals.items(), key=lambda i: i[1])))
-    if known:
-        lines.append(f"the fastest peer layer by layer: {sum(min(l['peers'].values()) * l['count'] for l in known) * 1e3:.1f} ms")
+    lines = []
+    for work, what in (("peers", ""), ("peers_bare", "their activation left out: ")):
+        ratio = lambda l, of: min((l[work][p] for p in of if p in l[work]), default=math.nan) / l["seconds"]
+        known = [l for l in layers if l[work]]
+        if not known or (work == "peers_bare" and all(l["peers"] == l["peers_bare"] for l in layers)):
+            continue
+        dense3 = [l for l in known if l["workload"]["r"] == l["workload"]["s"] == 3 and l["workload"]["groups"] == 1
+                  and l["workload"]["stride_h"] == l["workload"]["stride_w"] == 1]
+        kinds = {"against the fastest peer of each layer": (known, peers), "stride-1 3x3 against ncnn and MNN": (dense3, ["ncnn", "mnn"]),
+                 "depthwise against oneDNN and ONNX Runtime": ([l for l in known if l["workload"]["groups"] == l["workload"]["c"] > 1],
+                                                               ["onednn", "onnxruntime"])}
+        for kind, (some, of) in kinds.items():
+            values = [v for v in (ratio(l, of) for l in some) if v == v]
+            if values:
+                lines.append(f"{what}{kind}: geometric mean {geometric_mean(values):.2f}, lowest {min(values):.2f} ({len(values)} layers)")
+        mine = sum(l["seconds"] * l["count"] for l in layers)
+        totals = {p: sum(l[work][p] * l["count"] for l in layers) for p in peers if all(p in l[work] for l in layers)}
+        lines.append(f"{what}all layers by their counts: ours {mine * 1e3:.1f} ms" +
+                     "".join(f", {p} {t * 1e3:.1f} ms" for p, t in sorted(totals.items(), key=lambda i: i[1])))
+        lines.append(f"{what}the fastest peer layer by layer: {sum(min(l[work].values()) * l['count'] for l in known) * 1e3:.1f} ms")
     return lines
 
 
 def main():
-    with open(os.path.join(options.library, "report.json")) as file:
-        kernels = json.load(file)["kernels"]
-    library = load(options.library)
-    parallel = None
-    if options.threads > 1:
-        parallel = ctypes.c_void_p(library.lathe_threads_parallel(library.lathe_threads_create(options.threads)))
+    library = KernelLibrary(options.library, options.threads)
     peers = [p for p in options.peers.split(",") if p]
     unknown = [p for p in peers if p not in conv_peers.PEERS["conv2d"]]
     if unknown:
@@ -275,14 +178,14 @@ def main():
             peers.remove(peer)
     options.peers = ",".join(peers)
     print("; ".join(f"{peer} {version}" for peer, version in versions.items()) + f"; {options.threads} thread(s)\n")
-    fma, fma_flops = fma_limit(library, kernels, parallel)
+    fma, fma_flops = fma_limit(library)
     print("| layer | count | GFLOP | ours, ms | of peak | algorithm | fastest peer, ms | ratio | " + " | ".join(peers) + " |")
     print("|---" * (8 + len(peers)) + "|")
     layers, wrong = [], []
-    for kernel in kernels:
-        if kernel["operator"] not in FIELDS or options.only not in layer_name(kernel["workload"]):
+    for kernel in library.kernels:
+        if kernel["operator"] not in conv_peers.PEERS or options.only not in layer_name(kernel["workload"]):
             continue
-        layer = one_layer(library, kernel, fma, fma_flops, parallel)
+        layer = one_layer(library, kernel, fma, fma_flops)
         layers.append(layer)
         fastest = min(layer["peers"], key=layer["peers"].get, default=None)
         print(f"| {layer['layer']} | {layer['count']} | {layer['gflop']:.3f} | {layer['seconds'] * 1e3:.3f} | {layer['share_of_peak'] * 100:.0f} % | "

@@ -1,7 +1,8 @@
 """The libraries that bench/conv.py holds tuned convolutions against, each in its best layout with its weights prepacked.
 
-A peer is a function of (workload, input, weight, bias, threads), with the scales behind the bias for bytes, that yields contestants: something to call once, and, where the library times its
-own convolution apart from what its session does around it, a way to read those times. Peers compute convolution and bias, not the activation.
+A peer is a function of (workload, input, weight, bias, threads), with the scales behind the bias for bytes, that yields contestants: something to
+call once, and, where the library times the layer apart from what its session does around it, a way to read those times. What is computed is
+convolution, bias and the workload's activation.
 """
 import collections
 import json
@@ -24,9 +25,20 @@ def onnx_file(w, weight, bias, path):
     node = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv", kernel_shape=[w["r"], w["s"]], strides=[w["stride_h"], w["stride_w"]],
                             pads=[w["pad_top"], w["pad_left"], w["pad_bottom"], w["pad_right"]], dilations=[w["dilation_h"], w["dilation_w"]],
                             group=w["groups"])
-    graph = helper.make_graph([node], "layer", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [w["n"], w["c"], w["h"], w["w"]])],
+    constants = {"w": weight, "b": bias}
+    behind = []
+    if w["activation"] != "none":
+        node.output[0] = "z"
+    if w["activation"] == "relu":
+        behind = [helper.make_node("Relu", ["z"], ["y"])]
+    elif w["activation"] == "relu6":
+        constants |= {"low": np.float32(0), "high": np.float32(6)}
+        behind = [helper.make_node("Clip", ["z", "low", "high"], ["y"])]
+    elif w["activation"] == "silu":
+        behind = [helper.make_node("Sigmoid", ["z"], ["gate"]), helper.make_node("Mul", ["z", "gate"], ["y"])]
+    graph = helper.make_graph([node, *behind], "layer", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [w["n"], w["c"], w["h"], w["w"]])],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-                              [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")])
+                              [numpy_helper.from_array(np.array(value), key) for key, value in constants.items()])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
 
 
@@ -44,10 +56,13 @@ def onednn(w, x, weight, bias, threads):
     image, kernel, offset = (torch.from_numpy(v) for v in (x, weight, bias))
     pads, strides, dilations = [w["pad_top"], w["pad_left"]], [w["stride_h"], w["stride_w"]], [w["dilation_h"], w["dilation_w"]]
     packed = torch._C._nn.mkldnn_reorder_conv2d_weight(kernel.to_mkldnn(), pads, strides, dilations, w["groups"], list(x.shape))
-    rest = (packed, offset, pads, strides, dilations, w["groups"], "none", [], "")
+    fused = {"none": ("none", []), "relu": ("relu", []), "relu6": ("hardtanh", [0.0, 6.0]), "silu": ("swish", [])}[w["activation"]]
+    rest = (packed, offset, pads, strides, dilations, w["groups"], *fused, "")
     convolve = torch.ops.mkldnn._convolution_pointwise
     last, blocked = image.contiguous(memory_format=torch.channels_last), image.to_mkldnn()
     yield Contestant("nhwc", lambda: convolve(last, *rest), output=lambda: convolve(last, *rest).numpy())
+    if w["activation"] != "none":
+        return  # torch fuses nothing into it there
     blocked_offset = offset.to_mkldnn()
     yield Contestant("blocked", lambda: torch.conv2d(blocked, packed, blocked_offset, strides, pads, dilations, w["groups"]))
 
@@ -83,10 +98,13 @@ def onnxruntime_sessions(model, x, threads):
     def own():
         with open(profiled.end_profiling()) as file:
             events = json.load(file)
-        return [e["dur"] / 1e6 for e in events
-                if e.get("cat") == "Node" and e["name"].endswith("kernel_time") and "Conv" in e["args"].get("op_name", "") and e["dur"] > 0][2:]
+        nodes = {}  # all but the turning of layouts around them
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith("kernel_time") and event["args"].get("op_name") not in ("ReorderInput", "ReorderOutput", "Transpose"):
+                nodes.setdefault(event["name"], []).append(event["dur"] / 1e6)
+        return [sum(of) for of in zip(*nodes.values()) if sum(of) > 0][2:]
 
-    yield Contestant("convolution alone", call, own)
+    yield Contestant("nodes alone", call, own)
 
 
 def openvino(w, x, weight, bias, threads):
@@ -107,9 +125,10 @@ def openvino(w, x, weight, bias, threads):
 
         def call():
             request.infer()
-            times.append(sum(p.real_time.total_seconds() for p in request.profiling_info if "onv" in p.node_type))
+            times.append(sum(p.real_time.total_seconds() for p in request.profiling_info
+                             if p.node_type not in ("Parameter", "Result", "Constant", "Const", "Reorder", "Input", "Output")))
 
-        yield Contestant("convolution alone", call, lambda: [t for t in times[2:] if t > 0])
+        yield Contestant("nodes alone", call, lambda: [t for t in times[2:] if t > 0])
 
 
 def ncnn(w, x, weight, bias, threads):
@@ -121,11 +140,18 @@ def ncnn(w, x, weight, bias, threads):
               14: w["pad_top"], 15: w["pad_right"], 16: w["pad_bottom"], 5: 1, 6: weight.size}
     if depthwise:
         fields[7] = w["groups"]
+    if w["activation"] == "relu":
+        fields[9] = 1
+    elif w["activation"] == "relu6":
+        fields[9], fields[-23310] = 3, "2,0,6"
+    lines = ["Input x 0 1 x", "%s conv 1 1 x %s %s" % ("ConvolutionDepthWise" if depthwise else "Convolution", "z" if w["activation"] == "silu" else "y",
+                                                       " ".join(f"{k}={v}" for k, v in fields.items()))]
+    if w["activation"] == "silu":
+        lines.append("Swish swish 1 1 z y")
     folder = SCRATCH.name
     parameters, weights = os.path.join(folder, "layer.param"), os.path.join(folder, "layer.bin")
     with open(parameters, "w") as file:
-        file.write("7767517\n2 2\nInput x 0 1 x\n%s conv 1 1 x y %s\n" %
-                   ("ConvolutionDepthWise" if depthwise else "Convolution", " ".join(f"{k}={v}" for k, v in fields.items())))
+        file.write("\n".join(["7767517", f"{len(lines)} {len(lines)}", *lines]) + "\n")
     with open(weights, "wb") as file:
         file.write(b"\0\0\0\0" + weight.tobytes() + bias.tobytes())
     net = library.Net()

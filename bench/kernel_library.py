@@ -45,7 +45,8 @@ class KernelLibrary:
             self.kernels = json.load(file)["kernels"]
 
     def call(self, name, attributes, tensors):
-        """A function that runs the kernel of this workload on `tensors` (arrays by name, absent ones left out), which it fills in place."""
+        """A function that runs the kernel of this workload on `tensors` (arrays by name, absent ones left out), whose outputs it fills. Constants
+        are packed here, once."""
         spec = operator(name)
 
         class Workload(ctypes.Structure):
@@ -57,11 +58,13 @@ class KernelLibrary:
             setattr(workload, attribute, facts["choices"].index(value) + 1 if "choices" in facts else
                     float(value) if facts.get("type") == "float" else int(value))
         handle = ctypes.c_void_p()
-        if getattr(self.library, f"lathe_{name}_create")(ctypes.byref(workload), 1, ctypes.byref(handle)) != 0:
+        constant = {t: facts["role"] == "constant" for t, facts in spec["tensors"].items()}
+        pointers = {t: ctypes.c_void_p(tensors[t].ctypes.data) if t in tensors else None for t in spec["tensors"]}
+        if getattr(self.library, f"lathe_{name}_create")(ctypes.byref(workload), *(p for t, p in pointers.items() if constant[t]), 1,
+                                                         ctypes.byref(handle)) != 0:
             raise RuntimeError(f"create {name}: {self.library.lathe_last_error().decode()}")
-        pointers = [ctypes.c_void_p(tensors[t].ctypes.data) if t in tensors else None for t in spec["tensors"]]
         run = getattr(self.library, f"lathe_{name}_run")
-        arguments = (handle, *pointers, self.parallel)
+        arguments = (handle, *(p for t, p in pointers.items() if not constant[t]), self.parallel)
         if run(*arguments) != 0:
             raise RuntimeError(f"run {name}: {self.library.lathe_last_error().decode()}")
         return lambda keep=(workload, tensors): run(*arguments)

@@ -10,7 +10,6 @@ would look slower than it is. Copying memory is a contestant like the others. Ex
 """
 import argparse
 import json
-import math
 import os
 import sys
 import time
@@ -35,34 +34,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import vision_cases  # noqa: E402
 import vision_peers  # noqa: E402
 from kernel_library import KernelLibrary, aligned  # noqa: E402
+from racing import geometric_mean, race  # noqa: E402
 
 CASES = [c for c in vision_cases.all_cases() if options.only in c.name]
-
-
 clock = time.process_time if options.threads == 1 else time.perf_counter
-
-
-def race(contestants):
-    """{name: (seconds by the 20 % quantile, number of samples)}"""
-    batches, samples = {}, {name: [] for name in contestants}
-    for name, run in contestants.items():
-        run()
-        begin = time.perf_counter()
-        run()
-        batches[name] = 1 + int(2e-4 / max(time.perf_counter() - begin, 1e-7))  # short calls are timed several at a time
-    for _ in range(options.rounds):
-        for name, run in contestants.items():
-            batch = batches[name]
-            run()
-            end = time.perf_counter() + options.seconds
-            while True:
-                begin = clock()
-                for _ in range(batch):
-                    run()
-                samples[name].append((clock() - begin) / batch)
-                if time.perf_counter() > end:
-                    break
-    return {name: (float(np.quantile(values, 0.2)), len(values)) for name, values in samples.items()}
 
 
 def one_case(library, case, copy, copy_bytes):
@@ -82,7 +57,7 @@ def one_case(library, case, copy, copy_bytes):
                         wrong.append(f"{case.name} against {peer} {variant}: {difference}")
         except Exception as error:  # a peer that cannot do a case is not in its race
             failures[peer] = repr(error)[:300]
-    times = race(contestants)
+    times = race(contestants, options.rounds, options.seconds, clock)
     best = {}
     for name, (seconds, _) in times.items():
         if ": " in name:
@@ -173,8 +148,7 @@ def main():
             lines[peer] = [r["peers"][peer]["seconds"] / r["seconds"] for r in some if peer in r["peers"]]
         for of, ratios in lines.items():
             if ratios:
-                mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-                summaries.append(f"{group} against {of}: geometric mean {mean:.2f}, lowest {min(ratios):.2f} ({len(ratios)} cases)")
+                summaries.append(f"{group} against {of}: geometric mean {geometric_mean(ratios):.2f}, lowest {min(ratios):.2f} ({len(ratios)} cases)")
     for line in summaries:
         print(f"- {line}")
     print(f"- copying 64 MiB: {min(r['copy_bytes_per_second'] for r in results) / 1e9:.1f} to {max(r['copy_bytes_per_second'] for r in results) / 1e9:.1f} GB/s, read and written")
