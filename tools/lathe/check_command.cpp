@@ -81,6 +81,10 @@ void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--configs", flags->check.configs, "Configs for each template and shape; the first valid one is always among them")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--total", flags->check.total,
+                   "So many different random configs for each template instead, dealt out over its shapes in turn")
+      ->check(CLI::PositiveNumber);
   command->add_option("--seed", flags->check.seed, "Another draw of configs and inputs")->capture_default_str();
   command->add_option("--target", flags->targets, "cpu, opencl or cuda (the first device), opencl:1 (another); several with commas between")
       ->delimiter(',')

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 
 #include "measure/local_measurer.h"
 #include "measure/target_choice.h"
@@ -18,10 +19,11 @@ class Checker {
   Checker(const TemplateCheckOptions& flags, Measurer& measurer) : flags_(flags), measurer_(measurer) {}
 
   Status Run(const std::vector<const KernelTemplate*>& templates, const std::vector<NamedWorkload>& shapes) {
-    for (size_t i = 0; i < shapes.size() && !StopRequested(); ++i)
-      for (const KernelTemplate* tmpl : templates)
-        if (tmpl->operator_name() == shapes[i].op->name())
-          if (Status done = CheckShape(*tmpl, shapes[i], flags_.seed * 1000003 + i); !done) return done;
+    for (const KernelTemplate* tmpl : templates) {
+      Result<std::vector<Opened>> opened = Open(*tmpl, shapes);
+      if (!opened) return opened.error();
+      if (Status done = flags_.total > 0 ? DealOut(*tmpl, *opened) : CheckEach(*tmpl, *opened); !done) return done;
+    }
     while (in_flight_ > 0)
       if (Status taken = Take(); !taken) return taken;
     return {};
@@ -31,27 +33,71 @@ class Checker {
   const std::vector<Measurement>& failures() const { return failures_; }
 
  private:
-  Status CheckShape(const KernelTemplate& tmpl, const NamedWorkload& shape, uint64_t seed) {
-    Result<bool> applies = tmpl.Applies(*shape.op, shape.workload, measurer_.target());
-    if (!applies) return applies.error();
-    if (!*applies) return {};
-    Result<Space> space = tmpl.SpaceFor(*shape.op, shape.workload, measurer_.target());
-    if (!space) return space.error();
-    Tally& tally = tallies_[NameOf(tmpl.operator_name(), tmpl.name())];
-    ++tally.shapes;
-    std::mt19937_64 random(seed);
-    for (size_t n = 0; n < flags_.configs && !StopRequested(); ++n) {
-      // The first config is what users get untuned: it is always among them.
-      const std::optional<Point> point = n == 0 ? space->First() : space->Sample(random);
-      if (!point)
+  // A workload that a template applies to, and its space.
+  struct Opened {
+    const NamedWorkload* shape;
+    Space space;
+    std::mt19937_64 random;
+    std::set<Point> met;
+  };
+
+  Result<std::vector<Opened>> Open(const KernelTemplate& tmpl, const std::vector<NamedWorkload>& shapes) {
+    std::vector<Opened> opened;
+    for (size_t i = 0; i < shapes.size(); ++i) {
+      const NamedWorkload& shape = shapes[i];
+      if (tmpl.operator_name() != shape.op->name()) continue;
+      Result<bool> applies = tmpl.Applies(*shape.op, shape.workload, measurer_.target());
+      if (!applies) return applies.error();
+      if (!*applies) continue;
+      Result<Space> space = tmpl.SpaceFor(*shape.op, shape.workload, measurer_.target());
+      if (!space) return space.error();
+      if (!space->First())
         return Error{ErrorCode::kInvalidInput, fmt::format("template '{}' has no valid config for {}", tmpl.name(), shape.workload.Key())};
-      while (in_flight_ >= measurer_.capacity())
-        if (Status taken = Take(); !taken) return taken;
-      MeasureRequest request;
-      request.candidate = {shape.workload, tmpl.name(), tmpl.hash(), space->ConfigAt(*point)};
-      if (Status submitted = measurer_.Submit(std::move(request)); !submitted) return submitted;
-      ++in_flight_;
+      opened.push_back({&shape, *std::move(space), std::mt19937_64(flags_.seed * 1000003 + i), {}});
     }
+    if (!opened.empty()) tallies_[NameOf(tmpl.operator_name(), tmpl.name())].shapes = opened.size();
+    return opened;
+  }
+
+  Status CheckEach(const KernelTemplate& tmpl, std::vector<Opened>& opened) {
+    for (Opened& at : opened)
+      for (size_t n = 0; n < flags_.configs && !StopRequested(); ++n)
+        // The first config is what users get untuned: it is always among them.
+        if (Status done = Check(tmpl, at, *(n == 0 ? at.space.First() : at.space.Sample(at.random))); !done) return done;
+    return {};
+  }
+
+  Status DealOut(const KernelTemplate& tmpl, std::vector<Opened>& opened) {
+    size_t left = flags_.total;
+    std::shuffle(opened.begin(), opened.end(), std::mt19937_64(flags_.seed));  // fewer configs than shapes: any of them
+    for (bool any = true; any && left > 0 && !StopRequested();) {
+      any = false;
+      for (Opened& at : opened) {
+        const std::optional<Point> point = NewPoint(at);
+        if (!point || left == 0 || StopRequested()) continue;
+        any = true;
+        --left;
+        if (Status done = Check(tmpl, at, *point); !done) return done;
+      }
+    }
+    return {};
+  }
+
+  // A random config that was not met; none where the space seems used up.
+  static std::optional<Point> NewPoint(Opened& at) {
+    constexpr int kDraws = 30;
+    for (int n = 0; n < kDraws; ++n)
+      if (const std::optional<Point> point = at.space.Sample(at.random); point && at.met.insert(*point).second) return point;
+    return std::nullopt;
+  }
+
+  Status Check(const KernelTemplate& tmpl, const Opened& at, const Point& point) {
+    while (in_flight_ >= measurer_.capacity())
+      if (Status taken = Take(); !taken) return taken;
+    MeasureRequest request;
+    request.candidate = {at.shape->workload, tmpl.name(), tmpl.hash(), at.space.ConfigAt(point)};
+    if (Status submitted = measurer_.Submit(std::move(request)); !submitted) return submitted;
+    ++in_flight_;
     return {};
   }
 
@@ -109,7 +155,10 @@ nlohmann::ordered_json JsonOf(const std::vector<TargetReport>& reports) {
       nlohmann::ordered_json entry = {
           {"template", name}, {"target", report.target}, {"checked", tally.checked}, {"failed", tally.failed}, {"shapes", tally.shapes}};
       for (const auto& [fact, spread] : tally.facts)
-        entry["facts"][fact] = {{"least", spread.least}, {"mean", spread.sum / static_cast<double>(spread.count)}, {"most", spread.most}};
+        entry["facts"][fact] = {{"least", spread.least},
+                                {"mean", spread.sum / static_cast<double>(spread.count)},
+                                {"most", spread.most},
+                                {"positive", spread.positive}};
       json["templates"].push_back(std::move(entry));
     }
     for (const Measurement& failure : report.failures)

@@ -17,6 +17,7 @@ namespace lathe {
 struct TemplateCheckOptions {
   bool build_only = false;
   size_t configs = 5;  // for each template and workload
+  size_t total = 0;    // if set, so many random ones for each template instead, dealt out over its workloads
   uint64_t seed = 1;
   int threads = 1;
   std::string toolchain;  // profile to build with, and to run under its launcher; empty: this machine's compiler
