@@ -34,13 +34,16 @@ Result<std::vector<Workload>> LimitWorkloads(const TemplateLibrary& library, con
     Result<const Operator*> op = library.FindOperator(name);
     if (!op) return op.error();
     Workload wanted{name, {}};
-    // Every attribute has a default; copying must leave every cache behind.
-    const auto l3 = target.limits.find("l3_bytes");
-    for (const Attribute& attribute : (*op)->attributes())
+    // Every attribute has a default. Copying must leave every cache behind, and each of a GPU's processors have as much to multiply as a CPU.
+    const auto l3 = target.limits.find("l3_bytes"), processors = target.limits.find("compute_units");
+    for (const Attribute& attribute : (*op)->attributes()) {
       if (attribute.name == "bytes" && l3 != target.limits.end()) {
         const double beyond = std::clamp(2 * l3->second, 64.0 * (1 << 20), 512.0 * (1 << 20));
         wanted.attributes.emplace_back("bytes", static_cast<int64_t>(beyond) / 4096 * 4096);
       }
+      if (attribute.name == "elements" && processors != target.limits.end())
+        wanted.attributes.emplace_back("elements", 5760 * static_cast<int64_t>(std::clamp(processors->second, 1.0, 180.0)));
+    }
     Result<Workload> workload = (*op)->Normalise(wanted);
     if (!workload) return workload.error();
     workloads.push_back(*std::move(workload));
