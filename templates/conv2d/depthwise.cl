@@ -35,17 +35,7 @@ typedef float value_t;
 #define PUT4(v, i, p) *(GLOBAL float4*)((p) + (i)) = (v)
 #endif
 
-DEVICE float Activated(float x) {
-#if ACTIVATION == ACTIVATION_RELU
-  return fmax(x, 0.0f);
-#elif ACTIVATION == ACTIVATION_RELU6
-  return fmin(fmax(x, 0.0f), 6.0f);
-#elif ACTIVATION == ACTIVATION_SILU
-  return x / (1.0f + exp(-x));
-#else
-  return x;
-#endif
-}
+#include "activation.h"
 
 // CHANNELS neighbouring values, aligned to as many.
 DEVICE void Load(GLOBAL const value_t* from, size_t at, float* values) {

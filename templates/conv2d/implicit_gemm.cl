@@ -45,6 +45,9 @@ typedef float4 staged4_t;
 #endif
 
 typedef float sum_t;
+typedef float2 sum2_t;
+typedef float4 sum4_t;
+#define ADD_PRODUCT(a, b, sum) ((sum) + (a) * (b))
 #include "tile_product.h"
 
 // COPYn: n values from `p` + `i`, aligned to n values, in the form they are staged in.
@@ -81,17 +84,7 @@ typedef float sum_t;
 #define COPY_LOAD COPY1
 #endif
 
-DEVICE float Activated(float x) {
-#if ACTIVATION == ACTIVATION_RELU
-  return fmax(x, 0.0f);
-#elif ACTIVATION == ACTIVATION_RELU6
-  return fmin(fmax(x, 0.0f), 6.0f);
-#elif ACTIVATION == ACTIVATION_SILU
-  return x / (1.0f + exp(-x));
-#else
-  return x;
-#endif
-}
+#include "activation.h"
 
 DEVICE void FetchPixels(GLOBAL const value_t* input, int item, int step, const Windows* windows, staged_t* fetched) {
 #if CG % TILE_K == 0  // one tap for the whole step
@@ -144,58 +137,13 @@ DEVICE void FetchWeights(GLOBAL const value_t* weight, int item, size_t tile_ste
   }
 }
 
-// sum += pixels * weights, over one step's depth.
-DEVICE void AddStep(int item_m, int item_n, LOCAL const staged_t* pixels, LOCAL const staged_t* weights, float sum[ITEM_M][ITEM_N]) {
-#if UNROLL_K == 0
-  UNROLL
-#else
-  UNROLL_BY(UNROLL_K)
-#endif
-  for (int k = 0; k < TILE_K; ++k) {
-    float a[ITEM_M], b[ITEM_N];
-    UNROLL
-    for (int i = 0; i < ITEM_M; i += WIDTH_M) {
-      const int at = k * ROW + i * GROUP_M + item_m * WIDTH_M;
-#if WIDTH_M == 4
-      const float4 v = STAGED4(at, pixels);
-      a[i] = v.x, a[i + 1] = v.y, a[i + 2] = v.z, a[i + 3] = v.w;
-#elif WIDTH_M == 2
-      const float2 v = STAGED2(at, pixels);
-      a[i] = v.x, a[i + 1] = v.y;
-#else
-      a[i] = STAGED(at, pixels);
-#endif
-    }
-    UNROLL
-    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
-      const int at = k * TILE_N + j * GROUP_N + item_n * WIDTH_N;
-#if WIDTH_N == 4
-      const float4 v = STAGED4(at, weights);
-      b[j] = v.x, b[j + 1] = v.y, b[j + 2] = v.z, b[j + 3] = v.w;
-#elif WIDTH_N == 2
-      const float2 v = STAGED2(at, weights);
-      b[j] = v.x, b[j + 1] = v.y;
-#else
-      b[j] = STAGED(at, weights);
-#endif
-    }
-    UNROLL
-    for (int i = 0; i < ITEM_M; ++i) {
-      UNROLL
-      for (int j = 0; j < ITEM_N; ++j) sum[i][j] += a[i] * b[j];
-    }
-  }
-}
-
 // ---- what becomes of the sums ----
 #if SPLIT_K > 1
-typedef float out_t;
 #define FINISHED(x, channel) (x)
 #define STORE(x, i, p) (p)[i] = (x)
 #define STORE2(x, y, i, p) *(GLOBAL float2*)((p) + (i)) = make_float2(x, y)
 #define STORE4(x, y, z, t, i, p) *(GLOBAL float4*)((p) + (i)) = make_float4(x, y, z, t)
 #else
-typedef value_t out_t;
 #if BIAS
 #define FINISHED(x, channel) Activated((x) + GET(channel, bias))
 #else
@@ -205,59 +153,6 @@ typedef value_t out_t;
 #define STORE2 PUT2
 #define STORE4 PUT4
 #endif
-
-DEVICE void StoreTile(float sum[ITEM_M][ITEM_N], int m0, int k0, int group, int pixels, GLOBAL const value_t* bias, GLOBAL out_t* to) {
-#if LAYOUT == LAYOUT_NHWC
-  UNROLL
-  for (int i = 0; i < ITEM_M; ++i) {
-    const int m = m0 + i / WIDTH_M * (GROUP_M * WIDTH_M) + i % WIDTH_M;
-    if (m >= pixels) continue;
-    UNROLL
-    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
-      const int k = k0 + j * GROUP_N, channel = group * KG + k;
-      const size_t at = (size_t)m * K + (size_t)channel;
-#if KG % WIDTH_N == 0 && WIDTH_N == 4
-      if (k < KG)
-        STORE4(FINISHED(sum[i][j], channel), FINISHED(sum[i][j + 1], channel + 1), FINISHED(sum[i][j + 2], channel + 2),
-               FINISHED(sum[i][j + 3], channel + 3), at, to);
-#elif KG % WIDTH_N == 0 && WIDTH_N == 2
-      if (k < KG) STORE2(FINISHED(sum[i][j], channel), FINISHED(sum[i][j + 1], channel + 1), at, to);
-#else
-      UNROLL
-      for (int v = 0; v < WIDTH_N; ++v)
-        if (k + v < KG) STORE(FINISHED(sum[i][j + v], channel + v), at + (size_t)v, to);
-#endif
-    }
-  }
-#else
-  UNROLL
-  for (int i = 0; i < ITEM_M; i += WIDTH_M) {
-    const int m = m0 + i * GROUP_M;
-    UNROLL
-    for (int j = 0; j < ITEM_N; ++j) {
-      const int k = k0 + j / WIDTH_N * (GROUP_N * WIDTH_N) + j % WIDTH_N, channel = group * KG + k;
-      if (k >= KG) continue;
-#if PIXELS % WIDTH_M == 0 && WIDTH_M > 1
-      if (m >= pixels) continue;
-      const size_t at = ((size_t)(m / PIXELS) * K + (size_t)channel) * PIXELS + (size_t)(m % PIXELS);
-#if WIDTH_M == 4
-      STORE4(FINISHED(sum[i][j], channel), FINISHED(sum[i + 1][j], channel), FINISHED(sum[i + 2][j], channel),
-             FINISHED(sum[i + 3][j], channel), at, to);
-#else
-      STORE2(FINISHED(sum[i][j], channel), FINISHED(sum[i + 1][j], channel), at, to);
-#endif
-#else
-      UNROLL
-      for (int v = 0; v < WIDTH_M; ++v)
-        if (m + v < pixels) {
-          const size_t at = ((size_t)((m + v) / PIXELS) * K + (size_t)channel) * PIXELS + (size_t)((m + v) % PIXELS);
-          STORE(FINISHED(sum[i + v][j], channel), at, to);
-        }
-#endif
-    }
-  }
-#endif
-}
 
 KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(GLOBAL const value_t* RESTRICT input, GLOBAL const value_t* RESTRICT weight_packed,
                                              GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT output, int n
@@ -273,7 +168,7 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(GLOBAL const value_t* RESTRICT inpu
 #else
   GLOBAL value_t* to = output;
 #endif
-  StoreTile(sum, tile_m * TILE_M + item_m * WIDTH_M, tile_n % TILES_N * TILE_N + item_n * WIDTH_N, group, all_pixels, bias, to);
+#include "tile_product_store.h"
 }
 
 #if SPLIT_K > 1

@@ -85,17 +85,7 @@ DEVICE void Clear(Sum& sum) {
 }
 // ---- end of the machine ----
 
-DEVICE float Activated(float x) {
-#if ACTIVATION == ACTIVATION_RELU
-  return fmax(x, 0.0f);
-#elif ACTIVATION == ACTIVATION_RELU6
-  return fmin(fmax(x, 0.0f), 6.0f);
-#elif ACTIVATION == ACTIVATION_SILU
-  return x / (1.0f + exp(-x));
-#else
-  return x;
-#endif
-}
+#include "activation.h"
 
 // Where an item's copies come from and go to: it copies the same eight of a step's TILE_K for some pixels.
 struct Copies {

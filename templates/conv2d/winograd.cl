@@ -6,8 +6,8 @@
 // transformed once, by pack. All between the transforms is f32, whatever is stored.
 //
 // The workspace, its matrices padded to whole tiles of the product so that nothing in it is tested for:
-//   windows   nhwc: [POINTS, rows, DEPTH]      nchw: [POINTS, DEPTH, rows]       rows: output tiles of all images
-//   products  nhwc: [POINTS, rows, COLUMNS]    nchw: [POINTS, COLUMNS, rows]
+//   windows   nhwc: [POINTS, rows, ALIGNED_DEPTH]   nchw: [POINTS, ALIGNED_DEPTH, rows]   rows: output tiles of all images
+//   products  nhwc: [POINTS, rows, COLUMNS]         nchw: [POINTS, COLUMNS, rows]
 // Beyond the last channel windows are zero; rows beyond the last tile stay undefined and touch nothing but themselves.
 // multiply is the product of implicit_gemm.cl on matrices that exist: see there how items share a tile.
 
@@ -15,32 +15,20 @@
 #define POINTS (WINDOW * WINDOW)
 #define TILES_Y ((OH + OUTPUT - 1) / OUTPUT)
 #define TILES_X ((OW + OUTPUT - 1) / OUTPUT)
-#define TILE_M (GROUP_M * ITEM_M)
-#define TILE_N (GROUP_N * ITEM_N)
-#define ITEMS (GROUP_M * GROUP_N)
-#define STEPS ((C + TILE_K - 1) / TILE_K)
-#define DEPTH (STEPS * TILE_K)
-#define TILES_N ((K + TILE_N - 1) / TILE_N)
+#define DEPTH C
+#define ALIGNED_DEPTH (STEPS * TILE_K)
 #define COLUMNS (TILES_N * TILE_N)
-#define ROW (TILE_M + PAD)  // of the staged windows
-#if PREFETCH == PREFETCH_LOCAL
-#define BUFFERS 2
-#else
-#define BUFFERS 1
-#endif
-#define FETCHES_M ((TILE_M * TILE_K / 4 + ITEMS - 1) / ITEMS)
-#define FETCHES_N ((TILE_N * TILE_K / 4 + ITEMS - 1) / ITEMS)
-
-#if ITEM_M % 4 == 0
-#define WIDTH_M 4
-#else
-#define WIDTH_M ITEM_M
-#endif
-#if ITEM_N % 4 == 0
-#define WIDTH_N 4
-#else
-#define WIDTH_N ITEM_N
-#endif
+#define LOAD 4
+typedef float staged_t;
+typedef float4 staged4_t;
+#define STAGED(i, p) (p)[i]
+#define STAGED2(i, p) (*(LOCAL const float2*)((p) + (i)))
+#define STAGED4(i, p) (*(LOCAL const float4*)((p) + (i)))
+typedef float sum_t;
+typedef float2 sum2_t;
+typedef float4 sum4_t;
+#define ADD_PRODUCT(a, b, sum) ((sum) + (a) * (b))
+#include "tile_product.h"
 
 #if DTYPE == DTYPE_F16
 typedef half value_t;
@@ -52,17 +40,7 @@ typedef float value_t;
 #define PUT(x, i, p) (p)[i] = (x)
 #endif
 
-DEVICE float Activated(float x) {
-#if ACTIVATION == ACTIVATION_RELU
-  return fmax(x, 0.0f);
-#elif ACTIVATION == ACTIVATION_RELU6
-  return fmin(fmax(x, 0.0f), 6.0f);
-#elif ACTIVATION == ACTIVATION_SILU
-  return x / (1.0f + exp(-x));
-#else
-  return x;
-#endif
-}
+#include "activation.h"
 
 DEVICE int PaddedRows(int n) { return (n * (TILES_Y * TILES_X) + TILE_M - 1) / TILE_M * TILE_M; }
 
@@ -121,15 +99,14 @@ DEVICE void TransformProducts(float* m, int stride) {
 }
 
 // One item: a channel of a window. Neighbouring items are neighbouring channels (nhwc) or tiles (nchw).
-KERNEL GROUP_SIZE(GROUP_T, 1, 1) void transform_input(GLOBAL const value_t* RESTRICT input, GLOBAL const float* RESTRICT weight_packed,
-                                                      GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT output, int n,
-                                                      GLOBAL uchar* RESTRICT workspace) {
+KERNEL void transform_input(GLOBAL const value_t* RESTRICT input, GLOBAL const float* RESTRICT weight_packed, GLOBAL const value_t* RESTRICT bias,
+                            GLOBAL value_t* RESTRICT output, int n, GLOBAL uchar* RESTRICT workspace) {
   const int tiles = n * (TILES_Y * TILES_X);
   const size_t id = get_global_id(0), rows = (size_t)PaddedRows(n);
-  if (id >= (size_t)tiles * DEPTH) return;
+  if (id >= (size_t)tiles * ALIGNED_DEPTH) return;
 #if LAYOUT == LAYOUT_NHWC
-  const int channel = (int)(id % DEPTH), tile = (int)(id / DEPTH);
-  GLOBAL float* to = (GLOBAL float*)workspace + ((size_t)tile * DEPTH + (size_t)channel);
+  const int channel = (int)(id % ALIGNED_DEPTH), tile = (int)(id / ALIGNED_DEPTH);
+  GLOBAL float* to = (GLOBAL float*)workspace + ((size_t)tile * ALIGNED_DEPTH + (size_t)channel);
 #else
   const int channel = (int)(id / (size_t)tiles), tile = (int)(id % (size_t)tiles);
   GLOBAL float* to = (GLOBAL float*)workspace + ((size_t)channel * rows + (size_t)tile);
@@ -154,21 +131,12 @@ KERNEL GROUP_SIZE(GROUP_T, 1, 1) void transform_input(GLOBAL const value_t* REST
   UNROLL
   for (int i = 0; i < WINDOW; ++i) TransformWindow(window + i * WINDOW, 1);
   UNROLL
-  for (int i = 0; i < POINTS; ++i) to[(size_t)i * rows * DEPTH] = window[i];
+  for (int i = 0; i < POINTS; ++i) to[(size_t)i * rows * ALIGNED_DEPTH] = window[i];
 }
 
 // ---- the product ----
-// FETCH_ROW, FETCH_DEPTH: of a step's windows, what an item's fetch of four begins with.
-#if LAYOUT == LAYOUT_NHWC
-#define FETCH_ROW(i) ((i) / (TILE_K / 4))
-#define FETCH_DEPTH(i) ((i) % (TILE_K / 4) * 4)
-#else
-#define FETCH_ROW(i) ((i) % (TILE_M / 4) * 4)
-#define FETCH_DEPTH(i) ((i) / (TILE_M / 4))
-#endif
-
-DEVICE void Fetch(GLOBAL const float* windows, GLOBAL const float* weights, int rows, int row0, int item, int step,
-                  float4* next_windows, float4* next_weights) {
+DEVICE void Fetch(GLOBAL const float* windows, GLOBAL const float* weights, int rows, int row0, int item, int step, float* next_windows,
+                  float* next_weights) {
   UNROLL
   for (int j = 0; j < FETCHES_M; ++j) {
     const int i = item + j * ITEMS;
@@ -177,11 +145,12 @@ DEVICE void Fetch(GLOBAL const float* windows, GLOBAL const float* weights, int 
 #endif
     {
 #if LAYOUT == LAYOUT_NHWC
-      const size_t at = (size_t)(row0 + FETCH_ROW(i)) * DEPTH + (size_t)(step * TILE_K + FETCH_DEPTH(i));
+      const size_t at = (size_t)(row0 + FETCH_PIXEL(i)) * ALIGNED_DEPTH + (size_t)(step * TILE_K + FETCH_DEPTH(i));
 #else
-      const size_t at = (size_t)(step * TILE_K + FETCH_DEPTH(i)) * (size_t)rows + (size_t)(row0 + FETCH_ROW(i));
+      const size_t at = (size_t)(step * TILE_K + FETCH_DEPTH(i)) * (size_t)rows + (size_t)(row0 + FETCH_PIXEL(i));
 #endif
-      next_windows[j] = *(GLOBAL const float4*)(windows + at);
+      const float4 v = *(GLOBAL const float4*)(windows + at);
+      next_windows[4 * j] = v.x, next_windows[4 * j + 1] = v.y, next_windows[4 * j + 2] = v.z, next_windows[4 * j + 3] = v.w;
     }
   }
   UNROLL
@@ -189,78 +158,10 @@ DEVICE void Fetch(GLOBAL const float* windows, GLOBAL const float* weights, int 
     const int i = item + j * ITEMS;
 #if TILE_N * TILE_K / 4 % ITEMS != 0
     if (i < TILE_N * TILE_K / 4)
-#endif
-      next_weights[j] = *(GLOBAL const float4*)(weights + ((size_t)step * (TILE_N * TILE_K) + (size_t)(4 * i)));
-  }
-}
-
-DEVICE void Stage(int item, const float4* next_windows, const float4* next_weights, LOCAL float* windows, LOCAL float* weights) {
-  UNROLL
-  for (int j = 0; j < FETCHES_M; ++j) {
-    const int i = item + j * ITEMS;
-#if TILE_M * TILE_K / 4 % ITEMS != 0
-    if (i < TILE_M * TILE_K / 4)
 #endif
     {
-      LOCAL float* to = windows + (FETCH_DEPTH(i) * ROW + FETCH_ROW(i));
-#if LAYOUT == LAYOUT_NHWC
-      to[0] = next_windows[j].x;
-      to[ROW] = next_windows[j].y;
-      to[2 * ROW] = next_windows[j].z;
-      to[3 * ROW] = next_windows[j].w;
-#else
-      *(LOCAL float4*)to = next_windows[j];
-#endif
-    }
-  }
-  UNROLL
-  for (int j = 0; j < FETCHES_N; ++j) {
-    const int i = item + j * ITEMS;
-#if TILE_N * TILE_K / 4 % ITEMS != 0
-    if (i < TILE_N * TILE_K / 4)
-#endif
-      *(LOCAL float4*)(weights + 4 * i) = next_weights[j];
-  }
-}
-
-DEVICE void AddStep(int item_m, int item_n, LOCAL const float* windows, LOCAL const float* weights, float sum[ITEM_M][ITEM_N]) {
-#if UNROLL_K == 0
-  UNROLL
-#else
-  UNROLL_BY(UNROLL_K)
-#endif
-  for (int k = 0; k < TILE_K; ++k) {
-    float a[ITEM_M], b[ITEM_N];
-    UNROLL
-    for (int i = 0; i < ITEM_M; i += WIDTH_M) {
-      LOCAL const float* from = windows + (k * ROW + i * GROUP_M + item_m * WIDTH_M);
-#if WIDTH_M == 4
-      const float4 v = *(LOCAL const float4*)from;
-      a[i] = v.x, a[i + 1] = v.y, a[i + 2] = v.z, a[i + 3] = v.w;
-#elif WIDTH_M == 2
-      const float2 v = *(LOCAL const float2*)from;
-      a[i] = v.x, a[i + 1] = v.y;
-#else
-      a[i] = *from;
-#endif
-    }
-    UNROLL
-    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
-      LOCAL const float* from = weights + (k * TILE_N + j * GROUP_N + item_n * WIDTH_N);
-#if WIDTH_N == 4
-      const float4 v = *(LOCAL const float4*)from;
-      b[j] = v.x, b[j + 1] = v.y, b[j + 2] = v.z, b[j + 3] = v.w;
-#elif WIDTH_N == 2
-      const float2 v = *(LOCAL const float2*)from;
-      b[j] = v.x, b[j + 1] = v.y;
-#else
-      b[j] = *from;
-#endif
-    }
-    UNROLL
-    for (int i = 0; i < ITEM_M; ++i) {
-      UNROLL
-      for (int j = 0; j < ITEM_N; ++j) sum[i][j] += a[i] * b[j];
+      const float4 v = *(GLOBAL const float4*)(weights + ((size_t)step * (TILE_N * TILE_K) + (size_t)(4 * i)));
+      next_weights[4 * j] = v.x, next_weights[4 * j + 1] = v.y, next_weights[4 * j + 2] = v.z, next_weights[4 * j + 3] = v.w;
     }
   }
 }
@@ -281,8 +182,8 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT inpu
 #else
   const int tile_m = tile % (rows / TILE_M), tile_n = tile / (rows / TILE_M);
 #endif
-  GLOBAL const float* from_windows = (GLOBAL const float*)workspace + (size_t)point * (size_t)rows * DEPTH;
-  GLOBAL const float* from_weights = weight_packed + (size_t)(point * TILES_N + tile_n) * (DEPTH * TILE_N);
+  GLOBAL const float* from_windows = (GLOBAL const float*)workspace + (size_t)point * (size_t)rows * ALIGNED_DEPTH;
+  GLOBAL const float* from_weights = weight_packed + (size_t)(point * TILES_N + tile_n) * (ALIGNED_DEPTH * TILE_N);
 
   float sum[ITEM_M][ITEM_N];
   UNROLL
@@ -290,7 +191,7 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT inpu
     UNROLL
     for (int j = 0; j < ITEM_N; ++j) sum[i][j] = 0.0f;
   }
-  float4 next_windows[FETCHES_M], next_weights[FETCHES_N];
+  float next_windows[FETCHES_M * 4], next_weights[FETCHES_N * 4];
 #if PREFETCH != PREFETCH_NONE
   Fetch(from_windows, from_weights, rows, tile_m * TILE_M, item, 0, next_windows, next_weights);
 #endif
@@ -299,7 +200,8 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT inpu
 #if PREFETCH == PREFETCH_NONE
     Fetch(from_windows, from_weights, rows, tile_m * TILE_M, item, step, next_windows, next_weights);
 #endif
-    Stage(item, next_windows, next_weights, windows + buffer * (TILE_K * ROW), weights + buffer * (TILE_K * TILE_N));
+    StagePixels(item, next_windows, windows + buffer * (TILE_K * ROW));
+    StageWeights(item, next_weights, weights + buffer * (TILE_K * TILE_N));
     barrier(CLK_LOCAL_MEM_FENCE);
 #if PREFETCH != PREFETCH_NONE
     if (step + 1 < STEPS) Fetch(from_windows, from_weights, rows, tile_m * TILE_M, item, step + 1, next_windows, next_weights);
@@ -310,7 +212,7 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT inpu
 #endif
   }
 
-  GLOBAL float* to = (GLOBAL float*)workspace + ((size_t)POINTS * (size_t)rows * DEPTH + (size_t)point * (size_t)rows * COLUMNS);
+  GLOBAL float* to = (GLOBAL float*)workspace + ((size_t)POINTS * (size_t)rows * ALIGNED_DEPTH + (size_t)point * (size_t)rows * COLUMNS);
 #if LAYOUT == LAYOUT_NHWC
   UNROLL
   for (int i = 0; i < ITEM_M; ++i) {
@@ -347,13 +249,12 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT inpu
 }
 
 // One item: an output channel of a tile.
-KERNEL GROUP_SIZE(GROUP_T, 1, 1) void transform_output(GLOBAL const value_t* RESTRICT input, GLOBAL const float* RESTRICT weight_packed,
-                                                       GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT output, int n,
-                                                       GLOBAL uchar* RESTRICT workspace) {
+KERNEL void transform_output(GLOBAL const value_t* RESTRICT input, GLOBAL const float* RESTRICT weight_packed, GLOBAL const value_t* RESTRICT bias,
+                             GLOBAL value_t* RESTRICT output, int n, GLOBAL uchar* RESTRICT workspace) {
   const int tiles = n * (TILES_Y * TILES_X);
   const size_t id = get_global_id(0), rows = (size_t)PaddedRows(n);
   if (id >= (size_t)tiles * K) return;
-  GLOBAL const float* from = (GLOBAL const float*)workspace + (size_t)POINTS * rows * DEPTH;
+  GLOBAL const float* from = (GLOBAL const float*)workspace + (size_t)POINTS * rows * ALIGNED_DEPTH;
 #if LAYOUT == LAYOUT_NHWC
   const int channel = (int)(id % K), tile = (int)(id / K);
   from += (size_t)tile * COLUMNS + (size_t)channel;
@@ -387,11 +288,11 @@ KERNEL GROUP_SIZE(GROUP_T, 1, 1) void transform_output(GLOBAL const value_t* RES
   }
 }
 
-// weight -> packed: [POINTS, TILES_N, DEPTH, TILE_N], zeros beyond the last channel. One item: one 3x3 window.
+// weight -> packed: [POINTS, TILES_N, ALIGNED_DEPTH, TILE_N], zeros beyond the last channel. One item: one 3x3 window.
 KERNEL GROUP_SIZE(64, 1, 1) void pack(GLOBAL const value_t* RESTRICT weight, GLOBAL const value_t* RESTRICT bias, GLOBAL float* RESTRICT packed) {
   const size_t id = get_global_id(0);
-  if (id >= (size_t)TILES_N * DEPTH * TILE_N) return;
-  const int k = (int)(id / TILE_N / DEPTH) * TILE_N + (int)(id % TILE_N), channel = (int)(id / TILE_N % DEPTH);
+  if (id >= (size_t)TILES_N * ALIGNED_DEPTH * TILE_N) return;
+  const int k = (int)(id / TILE_N / ALIGNED_DEPTH) * TILE_N + (int)(id % TILE_N), channel = (int)(id / TILE_N % ALIGNED_DEPTH);
   float g[POINTS];
   UNROLL
   for (int i = 0; i < POINTS; ++i) g[i] = 0.0f;
@@ -411,5 +312,5 @@ KERNEL GROUP_SIZE(64, 1, 1) void pack(GLOBAL const value_t* RESTRICT weight, GLO
     for (int i = 0; i < WINDOW; ++i) TransformWeights(g + i * WINDOW, 1);
   }
   UNROLL
-  for (int i = 0; i < POINTS; ++i) packed[(size_t)i * TILES_N * DEPTH * TILE_N + id] = g[i];
+  for (int i = 0; i < POINTS; ++i) packed[(size_t)i * TILES_N * ALIGNED_DEPTH * TILE_N + id] = g[i];
 }

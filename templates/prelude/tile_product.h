@@ -1,5 +1,6 @@
 // What convolutions as matrix products share that make a tile of TILE_M pixels by TILE_N channels in a group (conv2d's implicit_gemm.cl
-// says how). Before it is included: staged_t and staged4_t, what lies in local memory, and later DEPTH, the steps of a whole sum.
+// says how). Before it is included: DEPTH, the steps of a whole sum; staged_t and staged4_t, what lies in local memory, and STAGED(i, p), STAGED2 and
+// STAGED4, which read it as sum_t, sum2_t and sum4_t, the types of sums and factors; ADD_PRODUCT(a, b, sum).
 
 #define TILE_M (GROUP_M * ITEM_M)
 #define TILE_N (GROUP_N * ITEM_N)
@@ -94,6 +95,49 @@ DEVICE void StageWeights(int item, const staged_t* fetched, LOCAL staged_t* weig
       staged4_t v;
       v.x = fetched[4 * j], v.y = fetched[4 * j + 1], v.z = fetched[4 * j + 2], v.w = fetched[4 * j + 3];
       *(LOCAL staged4_t*)(weights + 4 * i) = v;
+    }
+  }
+}
+
+// sum += pixels * weights, over one step's depth.
+DEVICE void AddStep(int item_m, int item_n, LOCAL const staged_t* pixels, LOCAL const staged_t* weights, sum_t sum[ITEM_M][ITEM_N]) {
+#if UNROLL_K == 0
+  UNROLL
+#else
+  UNROLL_BY(UNROLL_K)
+#endif
+  for (int k = 0; k < TILE_K; ++k) {
+    sum_t a[ITEM_M], b[ITEM_N];
+    UNROLL
+    for (int i = 0; i < ITEM_M; i += WIDTH_M) {
+      const int at = k * ROW + i * GROUP_M + item_m * WIDTH_M;
+#if WIDTH_M == 4
+      const sum4_t v = STAGED4(at, pixels);
+      a[i] = v.x, a[i + 1] = v.y, a[i + 2] = v.z, a[i + 3] = v.w;
+#elif WIDTH_M == 2
+      const sum2_t v = STAGED2(at, pixels);
+      a[i] = v.x, a[i + 1] = v.y;
+#else
+      a[i] = STAGED(at, pixels);
+#endif
+    }
+    UNROLL
+    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
+      const int at = k * TILE_N + j * GROUP_N + item_n * WIDTH_N;
+#if WIDTH_N == 4
+      const sum4_t v = STAGED4(at, weights);
+      b[j] = v.x, b[j + 1] = v.y, b[j + 2] = v.z, b[j + 3] = v.w;
+#elif WIDTH_N == 2
+      const sum2_t v = STAGED2(at, weights);
+      b[j] = v.x, b[j + 1] = v.y;
+#else
+      b[j] = STAGED(at, weights);
+#endif
+    }
+    UNROLL
+    for (int i = 0; i < ITEM_M; ++i) {
+      UNROLL
+      for (int j = 0; j < ITEM_N; ++j) sum[i][j] = ADD_PRODUCT(a[i], b[j], sum[i][j]);
     }
   }
 }

@@ -12,8 +12,14 @@
 #define SIGN_BITS ((int)0x80808080u)
 #define PADDING ((int)((uint)(INPUT_ZERO_POINT ^ 0x80) * 0x01010101u))  // four pixels in the padding
 typedef int sum_t;
+typedef int2 sum2_t;
+typedef int4 sum4_t;
 typedef int staged_t;
 typedef int4 staged4_t;
+#define STAGED(i, p) (p)[i]
+#define STAGED2(i, p) (*(LOCAL const int2*)((p) + (i)))
+#define STAGED4(i, p) (*(LOCAL const int4*)((p) + (i)))
+#define ADD_PRODUCT dp4a
 #include "tile_product.h"
 
 // LOAD fours of channels of one pixel, signed.
@@ -89,45 +95,6 @@ DEVICE void FetchWeights(GLOBAL const int* weight, int item, size_t tile_step, i
   }
 }
 
-// sum += pixels * weights, over one step's depth.
-DEVICE void AddStep(int item_m, int item_n, LOCAL const int* pixels, LOCAL const int* weights, int sum[ITEM_M][ITEM_N]) {
-  UNROLL_BY(UNROLL_K)
-  for (int k = 0; k < TILE_K; ++k) {
-    int a[ITEM_M], b[ITEM_N];
-    UNROLL
-    for (int i = 0; i < ITEM_M; i += WIDTH_M) {
-      const int at = k * ROW + i * GROUP_M + item_m * WIDTH_M;
-#if WIDTH_M == 4
-      const int4 v = *(LOCAL const int4*)(pixels + at);
-      a[i] = v.x, a[i + 1] = v.y, a[i + 2] = v.z, a[i + 3] = v.w;
-#elif WIDTH_M == 2
-      const int2 v = *(LOCAL const int2*)(pixels + at);
-      a[i] = v.x, a[i + 1] = v.y;
-#else
-      a[i] = pixels[at];
-#endif
-    }
-    UNROLL
-    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
-      const int at = k * TILE_N + j * GROUP_N + item_n * WIDTH_N;
-#if WIDTH_N == 4
-      const int4 v = *(LOCAL const int4*)(weights + at);
-      b[j] = v.x, b[j + 1] = v.y, b[j + 2] = v.z, b[j + 3] = v.w;
-#elif WIDTH_N == 2
-      const int2 v = *(LOCAL const int2*)(weights + at);
-      b[j] = v.x, b[j + 1] = v.y;
-#else
-      b[j] = weights[at];
-#endif
-    }
-    UNROLL
-    for (int i = 0; i < ITEM_M; ++i) {
-      UNROLL
-      for (int j = 0; j < ITEM_N; ++j) sum[i][j] = dp4a(a[i], b[j], sum[i][j]);
-    }
-  }
-}
-
 // ---- what becomes of the sums ----
 DEVICE uchar Requantised(int sum, float scale) {
   const int level = (int)rint(fmin(fmax((float)sum * scale, -512.0f), 512.0f)) + OUTPUT_ZERO_POINT;
@@ -136,70 +103,15 @@ DEVICE uchar Requantised(int sum, float scale) {
 }
 
 #if SPLIT_K > 1
-typedef int out_t;
 #define FINISHED(x, channel) (x)
 #define STORE2(x, y, i, p) *(GLOBAL int2*)((p) + (i)) = make_int2(x, y)
 #define STORE4(x, y, z, t, i, p) *(GLOBAL int4*)((p) + (i)) = make_int4(x, y, z, t)
 #else
-typedef uchar out_t;
-#define FINISHED(x, channel) Requantised((x) + terms[channel], scale[channel])
+#define FINISHED(x, channel) Requantised((x) + weight_packed[WEIGHTS + (size_t)(channel)], scale[channel])
+#define STORE2(x, y, i, p) (p)[i] = (x), (p)[(i) + 1] = (y)
 #define STORE4(x, y, z, t, i, p) *(GLOBAL uchar4*)((p) + (i)) = make_uchar4(x, y, z, t)
 #endif
 #define STORE(x, i, p) (p)[i] = (x)
-
-DEVICE void StoreTile(int sum[ITEM_M][ITEM_N], int m0, int k0, int group, int pixels, GLOBAL const int* terms,
-                      GLOBAL const float* scale, GLOBAL out_t* to) {
-#if LAYOUT == LAYOUT_NHWC
-  UNROLL
-  for (int i = 0; i < ITEM_M; ++i) {
-    const int m = m0 + i / WIDTH_M * (GROUP_M * WIDTH_M) + i % WIDTH_M;
-    if (m >= pixels) continue;
-    UNROLL
-    for (int j = 0; j < ITEM_N; j += WIDTH_N) {
-      const int k = k0 + j * GROUP_N, channel = group * KG + k;
-      const size_t at = (size_t)m * K + (size_t)channel;
-#if KG % WIDTH_N == 0 && WIDTH_N == 4
-      if (k < KG)
-        STORE4(FINISHED(sum[i][j], channel), FINISHED(sum[i][j + 1], channel + 1), FINISHED(sum[i][j + 2], channel + 2),
-               FINISHED(sum[i][j + 3], channel + 3), at, to);
-#elif KG % WIDTH_N == 0 && WIDTH_N == 2 && SPLIT_K > 1
-      if (k < KG) STORE2(FINISHED(sum[i][j], channel), FINISHED(sum[i][j + 1], channel + 1), at, to);
-#else
-      UNROLL
-      for (int v = 0; v < WIDTH_N; ++v)
-        if (k + v < KG) STORE(FINISHED(sum[i][j + v], channel + v), at + (size_t)v, to);
-#endif
-    }
-  }
-#else
-  UNROLL
-  for (int i = 0; i < ITEM_M; i += WIDTH_M) {
-    const int m = m0 + i * GROUP_M;
-    UNROLL
-    for (int j = 0; j < ITEM_N; ++j) {
-      const int k = k0 + j / WIDTH_N * (GROUP_N * WIDTH_N) + j % WIDTH_N, channel = group * KG + k;
-      if (k >= KG) continue;
-#if PIXELS % WIDTH_M == 0 && (WIDTH_M == 4 || (WIDTH_M == 2 && SPLIT_K > 1))
-      if (m >= pixels) continue;
-      const size_t at = ((size_t)(m / PIXELS) * K + (size_t)channel) * PIXELS + (size_t)(m % PIXELS);
-#if WIDTH_M == 4
-      STORE4(FINISHED(sum[i][j], channel), FINISHED(sum[i + 1][j], channel), FINISHED(sum[i + 2][j], channel),
-             FINISHED(sum[i + 3][j], channel), at, to);
-#else
-      STORE2(FINISHED(sum[i][j], channel), FINISHED(sum[i + 1][j], channel), at, to);
-#endif
-#else
-      UNROLL
-      for (int v = 0; v < WIDTH_M; ++v)
-        if (m + v < pixels) {
-          const size_t at = ((size_t)((m + v) / PIXELS) * K + (size_t)channel) * PIXELS + (size_t)((m + v) % PIXELS);
-          STORE(FINISHED(sum[i + v][j], channel), at, to);
-        }
-#endif
-    }
-  }
-#endif
-}
 
 KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(GLOBAL const uchar* RESTRICT input, GLOBAL const int* RESTRICT weight_packed,
                                              GLOBAL const int* RESTRICT bias, GLOBAL const float* RESTRICT scale,
@@ -216,7 +128,7 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(GLOBAL const uchar* RESTRICT input,
 #else
   GLOBAL uchar* to = output;
 #endif
-  StoreTile(sum, tile_m * TILE_M + item_m * WIDTH_M, tile_n % TILES_N * TILE_N + item_n * WIDTH_N, group, all_pixels, weight_packed + WEIGHTS, scale, to);
+#include "tile_product_store.h"
 }
 
 #if SPLIT_K > 1

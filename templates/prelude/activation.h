@@ -1,0 +1,12 @@
+// What a convolution of floats does to a finished sum: conv2d's attribute `activation`.
+DEVICE float Activated(float x) {
+#if ACTIVATION == ACTIVATION_RELU
+  return fmax(x, 0.0f);
+#elif ACTIVATION == ACTIVATION_RELU6
+  return fmin(fmax(x, 0.0f), 6.0f);
+#elif ACTIVATION == ACTIVATION_SILU
+  return x / (1.0f + exp(-x));
+#else
+  return x;
+#endif
+}
