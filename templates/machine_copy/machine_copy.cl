@@ -9,18 +9,17 @@ typedef int2 Vector;
 #else
 typedef int Vector;
 #endif
-#define STRIDE (GROUP * WORDS)
 
-KERNEL GROUP_SIZE(GROUP, 1, 1) void copy(GLOBAL const int* RESTRICT input, GLOBAL int* RESTRICT output) {
-  const int first = (int)get_group_id(0) * STRIDE * PIECES + (int)get_local_id(0) * WORDS;
+KERNEL void copy(GLOBAL const int* RESTRICT input, GLOBAL int* RESTRICT output) {
+  const int stride = (int)get_local_size(0) * WORDS, first = (int)get_group_id(0) * stride * PIECES + (int)get_local_id(0) * WORDS;
   Vector held[PIECES];
-  if (first + (PIECES - 1) * STRIDE + WORDS <= COUNT) {
+  if (first + (PIECES - 1) * stride + WORDS <= COUNT) {
     UNROLL
-    for (int p = 0; p < PIECES; ++p) held[p] = *(GLOBAL const Vector*)(input + first + p * STRIDE);
+    for (int p = 0; p < PIECES; ++p) held[p] = *(GLOBAL const Vector*)(input + first + p * stride);
     UNROLL
-    for (int p = 0; p < PIECES; ++p) *(GLOBAL Vector*)(output + first + p * STRIDE) = held[p];
+    for (int p = 0; p < PIECES; ++p) *(GLOBAL Vector*)(output + first + p * stride) = held[p];
   } else {
     for (int p = 0; p < PIECES; ++p)
-      for (int i = first + p * STRIDE; i < min(first + p * STRIDE + WORDS, COUNT); ++i) output[i] = input[i];
+      for (int i = first + p * stride; i < min(first + p * stride + WORDS, COUNT); ++i) output[i] = input[i];
   }
 }
