@@ -170,12 +170,21 @@ FinalRace::Verdict FinalRace::Result() const {
   if (verdict.fastest == candidates_.size()) return verdict;
   verdict.any = true;
   verdict.margin = 1.96 * candidates_[verdict.fastest].error;
+  // A tie must not cost confidence: while the errors are larger than what counts as a tie, the fastest is the better guess.
+  const double sure = std::min(options_.confidence, Confidence(verdict.fastest));
   for (size_t i = 0; i < candidates_.size(); ++i) {
     const Candidate& candidate = candidates_[i];
     if (candidate.failed || candidate.measurements.empty()) continue;
-    if (candidate.estimate <= candidates_[verdict.fastest].estimate + std::log1p(options_.tie)) verdict.tied.push_back(i);
+    if (candidate.estimate > candidates_[verdict.fastest].estimate + std::log1p(options_.tie)) continue;
+    if (i == verdict.fastest || Confidence(i) >= sure) verdict.tied.push_back(i);
   }
   return verdict;
+}
+
+FinalRace::Verdict Judge(const std::vector<std::vector<double>>& samples, RaceOptions options) {
+  FinalRace race(samples.size(), std::move(options));
+  for (size_t i = 0; i < samples.size(); ++i) race.Add(i, samples[i]);
+  return race.Result();
 }
 
 std::vector<size_t> RaceEntries(const std::vector<std::vector<double>>& samples, double near, size_t most,

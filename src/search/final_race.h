@@ -13,10 +13,13 @@
 
 namespace lathe {
 
+// Who is so near the fastest, as a fraction, ties with it: nobody would notice the difference.
+inline constexpr double kTie = 0.005;
+
 struct RaceOptions {
   double within = 0.01;      // the winner may be so much slower than the truly best one
   double confidence = 0.95;  // and is so with this probability when the race ends by itself
-  double tie = 0.005;        // whose estimate is this near the fastest ties with it: nobody would notice the difference
+  double tie = kTie;
   size_t fewest_rounds = 2, most_rounds = 6;
   std::function<double(const std::vector<double>&)> statistic = {};  // empty: LowQuantile
 };
@@ -36,7 +39,7 @@ class FinalRace {
   struct Verdict {
     bool any = false;          // false: all failed
     size_t fastest = 0;        // by estimate
-    std::vector<size_t> tied;  // with the fastest, itself included; ascending
+    std::vector<size_t> tied;  // with the fastest, itself included: as near, and no less sure to be within reach of the best; ascending
     double margin = 0;         // of the fastest: 95 % half width of its estimate, as a fraction
   };
   Verdict Result() const;
@@ -59,6 +62,9 @@ class FinalRace {
   std::vector<Candidate> candidates_;
   size_t round_ = 0;
 };
+
+// The verdict on candidates that were measured as the samples say and will not be measured again.
+FinalRace::Verdict Judge(const std::vector<std::vector<double>>& samples, RaceOptions options);
 
 // Standard error of the log of the statistic of `samples`, by bootstrap; deterministic. Zero for fewer than two samples.
 double BootstrapError(const std::vector<double>& samples, const std::function<double(const std::vector<double>&)>& statistic);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/hash.h"
+#include "search/simplicity.h"
 #include "search/warm_strategy.h"
 
 namespace lathe {
@@ -221,6 +222,15 @@ void TaskSearch::NextFinalRound() {
   std::reverse(finals_.begin(), finals_.end());
 }
 
+RaceOptions TaskSearch::RaceRules() const {
+  RaceOptions rules;
+  rules.tie = options_.tie;
+  rules.most_rounds = options_.final_rounds;
+  rules.fewest_rounds = std::min(rules.fewest_rounds, rules.most_rounds);
+  rules.statistic = options_.objective.statistic;
+  return rules;
+}
+
 void TaskSearch::StartFinalsWhenSettled() {
   if (!search_ended_ || in_flight_ > 0 || stage_ == Stage::kDone) return;
   if (stage_ == Stage::kSearching) {
@@ -228,12 +238,7 @@ void TaskSearch::StartFinalsWhenSettled() {
     finalists_ = Finalists();
     // Alone in front of the rest, or nothing new since the last run's finals: no one to be compared with.
     if (finalists_.size() > 1 && given_out_ > from_history_ && options_.final_rounds > 0) {
-      RaceOptions options;
-      options.tie = options_.tie;
-      options.most_rounds = options_.final_rounds;
-      options.fewest_rounds = std::min(options.fewest_rounds, options.most_rounds);
-      options.statistic = options_.objective.statistic;
-      race_.emplace(finalists_.size(), options);
+      race_.emplace(finalists_.size(), RaceRules());
     }
   }
   if (race_ && finals_.empty()) NextFinalRound();
@@ -290,17 +295,10 @@ Candidate TaskSearch::CandidateOf(const Trial& trial) const {
   return {task_->workload, kernel.name, kernel.hash, kernel.space->ConfigAt(trial.point)};
 }
 
-size_t TaskSearch::Departures(const Record& record) const {
-  const std::optional<Point> first = arms_[record.arm].kernel->space->First();
-  size_t departures = 0;
-  for (size_t p = 0; first && p < record.point.size(); ++p) departures += record.point[p] != (*first)[p] ? 1 : 0;
-  return departures;
-}
-
-bool TaskSearch::Simpler(const Record& a, const Record& b) const {
-  if (a.arm != b.arm) return a.arm < b.arm;
-  const size_t of_a = Departures(a), of_b = Departures(b);
-  return of_a != of_b ? of_a < of_b : a.point < b.point;
+const TaskSearch::Record* TaskSearch::Simplest(const std::vector<size_t>& tied) const {
+  const auto simplicity = [&](size_t index) { return SimplicityOf(*task_, records_[index].arm, records_[index].point); };
+  const auto simplest = std::min_element(tied.begin(), tied.end(), [&](size_t a, size_t b) { return simplicity(a) < simplicity(b); });
+  return simplest == tied.end() ? nullptr : &records_[*simplest];
 }
 
 TaskReport TaskSearch::Report() const {
@@ -330,25 +328,29 @@ TaskReport TaskSearch::Report() const {
   for (const Arm& arm : arms_) {
     if (arm.warm != nullptr) report.borrowed.push_back(arm.warm->Report());
   }
-  const Record* winner = nullptr;
+  std::vector<size_t> tied;
   const FinalRace::Verdict verdict = race_ ? race_->Result() : FinalRace::Verdict{};
-  if (verdict.any) {
-    // After finals only a finalist may win: a lucky single measurement of another says less.
-    size_t place = verdict.fastest;
-    for (const size_t tied : verdict.tied) {
-      if (Simpler(records_[finalists_[tied]], records_[finalists_[place]])) place = tied;
+  if (verdict.any) {  // after finals only a finalist may win: a lucky single measurement of another says less
+    for (const size_t place : verdict.tied) tied.push_back(finalists_[place]);
+  } else if (const double fastest = best(); std::isfinite(fastest)) {  // no finals were held, or every finalist failed in them
+    std::vector<size_t> near;
+    std::vector<std::vector<double>> samples;
+    for (size_t i = 0; i < records_.size(); ++i) {
+      if (!std::isfinite(records_[i].objective) || records_[i].objective > (1 + options_.tie) * fastest) continue;
+      near.push_back(i);
+      samples.push_back(records_[i].samples);
     }
-    winner = &records_[finalists_[place]];
-    report.ties = verdict.tied.size() - 1;
-    report.confidence = race_->Confidence(place);
-    report.margin = verdict.margin;
-  } else {  // no finals were held, or every finalist failed in them
-    for (const Record& record : records_) {
-      if (std::isfinite(record.objective) && (winner == nullptr || record.objective < winner->objective)) winner = &record;
-    }
+    for (const size_t place : Judge(samples, RaceRules()).tied) tied.push_back(near[place]);
   }
+  const Record* winner = Simplest(tied);
   if (winner == nullptr) return report;
   report.best = tuned(*winner);
+  report.ties = tied.size() - 1;
+  if (verdict.any) {
+    const auto index = static_cast<size_t>(winner - records_.data());
+    report.confidence = race_->Confidence(static_cast<size_t>(std::find(finalists_.begin(), finalists_.end(), index) - finalists_.begin()));
+    report.margin = verdict.margin;
+  }
   return report;
 }
 

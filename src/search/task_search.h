@@ -34,7 +34,7 @@ struct SearchOptions {
   size_t final_rounds = 4;     // how often each at most; who is clearly slower drops out after two
   double within_noise = 0.03;  // who is this close to the best may be the best, whatever its few samples say
   bool untuned_first = true;   // measure each template's first valid config before anything else, to say what tuning gained
-  double tie = 0.005;          // who is this close to the fastest after the finals ties with it; the simpler config wins
+  double tie = kTie;           // of those that tie with the fastest the simplest wins, see final_race.h and simplicity.h
   Objective objective;         // lower is better
 };
 
@@ -106,12 +106,12 @@ class TaskSearch {
   void Store(size_t arm, const Point& point, const Measurement& measurement, std::vector<double> samples);
   StrategyContext ContextOf(size_t arm) const;
   void Tell(size_t arm, std::vector<Observation> observations);
+  RaceOptions RaceRules() const;
   void StartFinalsWhenSettled();
   void NextFinalRound();
   size_t limit() const { return std::max(options_.trials, options_.most_trials); }
-  std::vector<size_t> Finalists() const;          // places in records_, best first
-  size_t Departures(const Record& record) const;  // parameters that differ from the first valid config of its template
-  bool Simpler(const Record& a, const Record& b) const;
+  std::vector<size_t> Finalists() const;                          // places in records_, best first
+  const Record* Simplest(const std::vector<size_t>& tied) const;  // of places in records_; null for none
 
   const TuneTask* task_;
   SearchOptions options_;

@@ -290,6 +290,23 @@ TEST(Tune, PrefersTheEarlierConfigOfATieAndCountsTheTies) {
   EXPECT_EQ(report->tasks[0].ties, 1u);
 }
 
+TEST(Tune, PrefersTheSimplerOfATieAlsoWithoutFinals) {
+  FakeMeasurer measurer([](const Candidate& candidate) -> FakeMeasurer::Answer {
+    const int64_t a = std::get<int64_t>(*Find(candidate.config, "A"));
+    return {MeasureStatus::kOk, a == 2 ? 1.001 : a == 5 ? 1.0 : 3.0};
+  });
+  MemoryJournal journal;
+  TuneOptions options = Options("grid", 100);
+  options.search.finalists = 0;
+  std::vector<TuneTask> tasks;
+  tasks.push_back(MakeTask(MakeSpace({Numbers("A", {1, 2, 3, 4, 5})})));
+  const auto report = Tune(tasks, measurer, journal, options);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(std::get<int64_t>(*Find(report->tasks[0].best->config, "A")), 2);
+  EXPECT_EQ(report->tasks[0].ties, 1u);
+  EXPECT_FALSE(report->tasks[0].confidence);
+}
+
 TEST(Tune, SaysHowSureItIsOfTheWinner) {
   FakeMeasurer measurer([](const Candidate& candidate) -> FakeMeasurer::Answer {
     const int64_t a = std::get<int64_t>(*Find(candidate.config, "A"));

@@ -137,9 +137,8 @@ int RunQuery(const CommonOptions& common, const QueryFlags& flags) {
   }
   Result<Objective> objective = Objective::Parse(flags.objective);
   if (!objective) return Fail(objective.error());
-  Result<std::vector<LoggedMeasurement>> rows = !objective->is_time() ? BestBy(**log, *filter, *objective, flags.top)
-                                                : flags.top           ? (*log)->Top(*filter, *flags.top)
-                                                                      : (*log)->BestPerWorkload(*filter);
+  Result<std::vector<LoggedMeasurement>> rows =
+      flags.top ? TopBy(**log, *filter, *objective, *flags.top) : BestOfEach(*library, **log, *filter, *objective);
   return rows ? PrintRows(common, *library, **log, *rows) : Fail(rows.error());
 }
 

@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
+#include "search/final_race.h"
+#include "search/simplicity.h"
 #include "search/tune_task.h"
 
 namespace lathe {
@@ -48,10 +49,14 @@ struct Pooled {
   bool failed = false;
 };
 
-}  // namespace
+struct Ranked {
+  double value = 0;  // what is made small
+  std::vector<double> samples;
+  LoggedMeasurement row;
+};
+using Ranking = std::vector<Ranked>;  // best first
 
-Result<std::vector<LoggedMeasurement>> BestBy(TuningLog& log, const LogFilter& filter, const Objective& objective,
-                                              std::optional<size_t> top) {
+Result<Ranking> RankBy(TuningLog& log, const LogFilter& filter, const Objective& objective) {
   std::map<std::string, Pooled> candidates;
   const Status read = log.ForEach(filter, [&](const LoggedMeasurement& row) {
     const Measurement& measurement = row.measurement;
@@ -68,19 +73,93 @@ Result<std::vector<LoggedMeasurement>> BestBy(TuningLog& log, const LogFilter& f
     return true;
   });
   if (!read) return read.error();
-  std::vector<std::pair<double, const Pooled*>> order;
-  for (const auto& [key, pooled] : candidates)
-    if (!pooled.failed && !pooled.samples.empty()) order.emplace_back(objective.statistic(pooled.samples), &pooled);
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<LoggedMeasurement> best;
-  std::set<std::string> answered;
-  for (const auto& [value, pooled] : order) {
-    const std::string question = pooled->newest.target_key + '|' + pooled->newest.measurement.candidate.workload.Key();
-    if (top ? best.size() >= *top : !answered.insert(question).second) continue;
-    best.push_back(pooled->newest);
-    best.back().measurement.seconds = pooled->seconds;
-    best.back().seconds = LowQuantile(pooled->seconds);
+  Ranking ranking;
+  for (auto& [key, pooled] : candidates) {
+    if (pooled.failed || pooled.samples.empty()) continue;
+    const double value = objective.statistic(pooled.samples);
+    ranking.push_back({value, std::move(pooled.samples), std::move(pooled.newest)});
+    ranking.back().row.seconds = LowQuantile(pooled.seconds);
+    ranking.back().row.measurement.seconds = std::move(pooled.seconds);
   }
+  std::stable_sort(ranking.begin(), ranking.end(), [](const Ranked& a, const Ranked& b) { return a.value < b.value; });
+  return ranking;
+}
+
+// The rankings of each workload on each target by itself.
+Result<std::vector<Ranking>> RankEachBy(TuningLog& log, const LogFilter& filter, const Objective& objective) {
+  Result<Ranking> all = RankBy(log, filter, objective);
+  if (!all) return all.error();
+  std::map<std::string, Ranking> each;
+  for (Ranked& ranked : *all)
+    each[ranked.row.target_key + '|' + ranked.row.measurement.candidate.workload.Key()].push_back(std::move(ranked));
+  std::vector<Ranking> rankings;
+  for (auto& [question, ranking] : each) rankings.push_back(std::move(ranking));
+  return rankings;
+}
+
+// The same by time, of which the log has an index.
+Result<std::vector<Ranking>> RankEachByTime(TuningLog& log, const LogFilter& filter) {
+  constexpr size_t kMostTied = 32;
+  Result<std::vector<LoggedMeasurement>> fastest = log.BestPerWorkload(filter);
+  if (!fastest) return fastest.error();
+  std::vector<Ranking> rankings;
+  for (const LoggedMeasurement& row : *fastest) {
+    const BestQuery query{.workload = row.measurement.candidate.workload,
+                          .target_key = row.target_key,
+                          .target_hash = row.target_hash,
+                          .allow_other_fingerprint = false,
+                          .template_name = filter.template_name,
+                          .run_id = filter.run_id,
+                          .current = filter.current};
+    Result<BestAnswer> answer = log.Best(query, kMostTied);
+    if (!answer) return answer.error();
+    rankings.emplace_back();
+    for (BestConfig& each : answer->best) rankings.back().push_back({each.row.seconds, each.row.measurement.seconds, std::move(each.row)});
+  }
+  return rankings;
+}
+
+// The simplest of those that tie with the first, as far as today's templates know them.
+LoggedMeasurement WinnerOf(const TemplateLibrary& library, TuningLog& log, const Objective& objective, Ranking& ranking) {
+  LoggedMeasurement& first = ranking.front().row;
+  Result<Target> target = log.FindTarget(first.target_hash);
+  Result<TuneTask> task = target ? MakeTuneTask(library, first.measurement.candidate.workload, *target) : target.error();
+  if (!task) return first;  // of templates that are gone
+  std::vector<std::vector<double>> samples;
+  for (const Ranked& ranked : ranking) {
+    if (ranked.value > (1 + kTie) * ranking.front().value) break;
+    samples.push_back(ranked.samples);
+  }
+  RaceOptions rules;
+  rules.statistic = objective.statistic;
+  LoggedMeasurement* winner = &first;
+  std::optional<Simplicity> least = SimplicityOf(*task, first.measurement.candidate);
+  for (const size_t place : Judge(samples, rules).tied) {
+    const std::optional<Simplicity> own = SimplicityOf(*task, ranking[place].row.measurement.candidate);
+    if (!least || !own || !(*own < *least)) continue;
+    least = own;
+    winner = &ranking[place].row;
+  }
+  return *winner;
+}
+
+}  // namespace
+
+Result<std::vector<LoggedMeasurement>> TopBy(TuningLog& log, const LogFilter& filter, const Objective& objective, size_t count) {
+  if (objective.is_time()) return log.Top(filter, count);
+  Result<Ranking> ranking = RankBy(log, filter, objective);
+  if (!ranking) return ranking.error();
+  std::vector<LoggedMeasurement> top;
+  for (size_t i = 0; i < std::min(count, ranking->size()); ++i) top.push_back(std::move((*ranking)[i].row));
+  return top;
+}
+
+Result<std::vector<LoggedMeasurement>> BestOfEach(const TemplateLibrary& library, TuningLog& log, const LogFilter& filter,
+                                                  const Objective& objective) {
+  Result<std::vector<Ranking>> rankings = objective.is_time() ? RankEachByTime(log, filter) : RankEachBy(log, filter, objective);
+  if (!rankings) return rankings.error();
+  std::vector<LoggedMeasurement> best;
+  for (Ranking& ranking : *rankings) best.push_back(WinnerOf(library, log, objective, ranking));
   return best;
 }
 
@@ -88,7 +167,7 @@ Result<std::vector<Winner>> WinnersOf(const TemplateLibrary& library, TuningLog&
   LogFilter filter;
   filter.target = target.Key();
   filter.current = CurrentVersions(library);
-  Result<std::vector<LoggedMeasurement>> rows = objective.is_time() ? log.BestPerWorkload(filter) : BestBy(log, filter, objective);
+  Result<std::vector<LoggedMeasurement>> rows = BestOfEach(library, log, filter, objective);
   if (!rows) return rows.error();
   std::vector<Winner> winners;
   for (const LoggedMeasurement& row : *rows) {

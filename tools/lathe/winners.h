@@ -18,10 +18,12 @@ std::vector<TemplateVersion> CurrentVersions(const TemplateLibrary& library);
 // Seconds of the first valid config of the workload's first template, where it was measured; 0 otherwise.
 Result<double> UntunedSeconds(const TemplateLibrary& library, TuningLog& log, const Workload& workload, const Target& target);
 
-// The best of every workload on every target by an objective, all measurements of a candidate together; with `top` so many of all that fit.
-// Time has an index of its own in the log (TuningLog::BestPerWorkload); this reads every row.
-Result<std::vector<LoggedMeasurement>> BestBy(TuningLog& log, const LogFilter& filter, const Objective& objective,
-                                              std::optional<size_t> top = std::nullopt);
+// The `count` best of all that fits, whatever their workload, all measurements of a candidate together.
+Result<std::vector<LoggedMeasurement>> TopBy(TuningLog& log, const LogFilter& filter, const Objective& objective, size_t count);
+
+// The best of each workload on each target. Of those that tie with the fastest the simplest, as the tuner decides it (search/simplicity.h).
+Result<std::vector<LoggedMeasurement>> BestOfEach(const TemplateLibrary& library, TuningLog& log, const LogFilter& filter,
+                                                  const Objective& objective);
 
 // The best of every tuned workload on the target, current templates only.
 Result<std::vector<Winner>> WinnersOf(const TemplateLibrary& library, TuningLog& log, const Target& target,
