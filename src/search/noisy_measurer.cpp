@@ -1,7 +1,9 @@
 #include "search/noisy_measurer.h"
 
 #include <algorithm>
-#include <numeric>
+
+#include "measure/sampling.h"
+#include "measure/warm_up.h"
 
 namespace lathe {
 
@@ -17,20 +19,27 @@ Status NoisyMeasurer::Submit(MeasureRequest request) {
   return {};
 }
 
-std::vector<double> NoisyMeasurer::Draw(const std::vector<float>& recorded, const MeasureRequest& request) {
-  std::vector<size_t> order(recorded.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  const size_t wanted = std::min(recorded.size(), request.finalist ? options_.finalist_samples : options_.samples);
-  std::vector<double> samples;
-  for (size_t i = 0; i < wanted; ++i) {
-    std::swap(order[i], order[std::uniform_int_distribution<size_t>(i, order.size() - 1)(random_)]);
-    samples.push_back(recorded[order[i]]);
-    const bool cut = !request.finalist && request.best_seconds > 0 && samples.size() == options_.cut_after &&
-                     *std::min_element(samples.begin(), samples.end()) > options_.cut_ratio * request.best_seconds;
-    if (cut) break;
+size_t LaunchesUntilWarm(const std::vector<double>& seconds) {
+  if (seconds.size() < 2) return 0;
+  WarmUp warm_up(seconds[0], SamplingOptions().warmup_seconds);
+  size_t launch = 1;
+  for (double elapsed = 0; launch + 1 < seconds.size() && !warm_up.done(); ++launch)
+    warm_up.Add(seconds[launch], elapsed += seconds[launch]);
+  return launch;
+}
+
+void NoisyMeasurer::Launch(const std::vector<float>& recorded, const MeasureRequest& request, Measurement* measurement) {
+  std::vector<double> seconds(recorded.begin(), recorded.end());
+  std::shuffle(seconds.begin() + static_cast<std::ptrdiff_t>(std::min(options_.in_order, seconds.size())), seconds.end(), random_);
+  const size_t wanted = request.finalist ? options_.finalist_samples : options_.samples;
+  size_t launch = options_.warm_up ? LaunchesUntilWarm(seconds) : 0;
+  std::vector<double>& samples = measurement->seconds;
+  while (launch < seconds.size() && samples.size() < wanted && !measurement->cut_early) {
+    samples.push_back(seconds[launch++]);
+    measurement->cut_early = !request.finalist && request.best_seconds > 0 && samples.size() == options_.cut_after &&
+                             *std::min_element(samples.begin(), samples.end()) > options_.cut_ratio * request.best_seconds;
   }
-  samples_taken_ += samples.size();
-  return samples;
+  launches_ += launch;
 }
 
 Result<std::vector<Measurement>> NoisyMeasurer::Wait(std::chrono::milliseconds) {
@@ -51,8 +60,7 @@ Result<std::vector<Measurement>> NoisyMeasurer::Wait(std::chrono::milliseconds) 
   } else if (result->status != MeasureStatus::kOk || result->samples.empty()) {
     measurement.status = result->status == MeasureStatus::kOk ? MeasureStatus::kLaunchError : result->status;
   } else {
-    measurement.seconds = Draw(result->samples, request);
-    measurement.cut_early = !request.finalist && measurement.seconds.size() < std::min(options_.samples, result->samples.size());
+    Launch(result->samples, request, &measurement);
   }
   answers.push_back(std::move(measurement));
   return answers;

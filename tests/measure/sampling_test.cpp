@@ -4,6 +4,9 @@
 
 #include <cmath>
 #include <random>
+#include <vector>
+
+#include "measure/warm_up.h"
 
 namespace lathe {
 namespace {
@@ -101,6 +104,28 @@ TEST(Sampling, TheIntervalIsAsWideAsTheNormalApproximationSays) {
   }
   EXPECT_GT(narrow, 450);
   EXPECT_TRUE(std::isinf(SamplingPlan::RelativeInterval({1})));
+}
+
+// Runs until the warm-up is over; how many.
+size_t RunsUntilWarm(const std::vector<double>& seconds, double least_seconds) {
+  WarmUp warm_up(seconds[0], least_seconds);
+  double elapsed = 0;
+  size_t run = 1;
+  for (; run < seconds.size() && !warm_up.done(); ++run) warm_up.Add(seconds[run], elapsed += seconds[run]);
+  return run;
+}
+
+TEST(WarmUp, LastsForItsTimeAndOneRunAtLeast) {
+  EXPECT_EQ(RunsUntilWarm({1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3}, 3.5e-3), 4u) << "a further run would end after it";
+  EXPECT_EQ(RunsUntilWarm({0.1, 0.1, 0.1, 0.1}, 2e-3), 2u);
+}
+
+TEST(WarmUp, GoesOnWhileRunsGetMuchFaster) {
+  EXPECT_EQ(RunsUntilWarm({5.8e-3, 4e-3, 3e-3, 1.45e-3, 1.5e-3, 1.5e-3}, 2e-3), 5u);
+  EXPECT_EQ(RunsUntilWarm({5.8e-3, 5e-3, 4.5e-3, 4e-3}, 2e-3), 2u) << "a little faster is noise";
+  std::vector<double> ever_faster = {1.0};
+  for (int run = 0; run < 40; ++run) ever_faster.push_back(0.5 * ever_faster.back());
+  EXPECT_EQ(RunsUntilWarm(ever_faster, 0), 9u) << "it ends all the same";
 }
 
 }  // namespace

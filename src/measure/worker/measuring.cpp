@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "measure/sampling.h"
+#include "measure/warm_up.h"
 #include "measure/worker/sandbox.h"
 
 namespace lathe::worker {
@@ -35,14 +36,15 @@ double TimeRuns(Runner& runner, uint32_t repeats) {
   return (device_knows ? device : Now() - begin) / repeats;
 }
 
-// One run's time once caches, clocks and branch predictors have settled; at least one run.
-double WarmUp(Runner& runner, double begin, double seconds, bool cold) {
-  double fastest = 1e30;
-  do {
+// One run's time once caches, clocks and branch predictors have settled.
+double RunUntilWarm(Runner& runner, double first_run_seconds, double least_seconds, bool cold) {
+  WarmUp warm_up(first_run_seconds, least_seconds);
+  for (const double begin = Now(); !warm_up.done();) {
     if (cold) runner.Flush();
-    fastest = std::min(fastest, TimeRuns(runner, 1));
-  } while (Now() - begin + fastest < seconds);
-  return fastest;
+    const double seconds = TimeRuns(runner, 1);
+    warm_up.Add(seconds, Now() - begin);
+  }
+  return warm_up.fastest();
 }
 
 // So slow already in its first run that cold caches cannot be the reason: one sample says enough.
@@ -61,7 +63,8 @@ void TakeSamples(const Job& job, Runner& runner, ResultFile& results) {
   SamplingPlan plan(options);
   rusage before = {}, after = {};
   const double begin = Now();
-  const double run_seconds = hopeless ? header.first_run_seconds : WarmUp(runner, begin, options.warmup_seconds, cold);
+  const double run_seconds =
+      hopeless ? header.first_run_seconds : RunUntilWarm(runner, header.first_run_seconds, options.warmup_seconds, cold);
   header.repeats = cold ? 1 : plan.Repeats(run_seconds);
   ::getrusage(RUSAGE_SELF, &before);
   while (!plan.done()) {
