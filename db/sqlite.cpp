@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -224,6 +226,21 @@ Result<std::string> Database::Text(std::string_view sql) {
 int64_t Database::last_row_id() const { return sqlite3_last_insert_rowid(handle_); }
 int64_t Database::changes() const { return sqlite3_changes64(handle_); }
 bool Database::read_only() const { return sqlite3_db_readonly(handle_, "main") == 1; }
+
+void Database::LengthenWriteAheadLog(int64_t bytes) {
+  sqlite3_file* log = nullptr;
+  if (sqlite3_file_control(handle_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK) return;
+  if (log == nullptr || log->pMethods == nullptr) return;  // in memory, or another kind of journal
+  sqlite3_int64 end = 0;
+  if (log->pMethods->xFileSize(log, &end) != SQLITE_OK || end >= bytes) return;
+  static constexpr std::array<char, 65536> kZeros{};  // SQLite's files take less than 128 KiB at a time
+  while (end < bytes) {
+    const auto part = static_cast<int>(std::min<int64_t>(bytes - end, kZeros.size()));
+    if (log->pMethods->xWrite(log, kZeros.data(), part, end) != SQLITE_OK) return;
+    end += part;
+  }
+  log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+}
 
 Status Database::CopyInto(Database& destination) {
   sqlite3_backup* backup = sqlite3_backup_init(destination.handle_, "main", handle_, "main");

@@ -151,6 +151,9 @@ Status TuningLog::Import(const std::function<Status(RecordWriter&)>& fill) {
 Status TuningLog::BeginRun(const RunInfo& run) {
   if (run.id.empty()) return Error{ErrorCode::kInvalidInput, "begin a run: it has no id"};
   return Import([&](RecordWriter& writer) -> Status {
+    // A run commits every measurement by itself: as much as the log holds between two checkpoints (1000 pages).
+    constexpr int64_t kWriteAheadBytes = 1100 * 4120;
+    database_.LengthenWriteAheadLog(kWriteAheadBytes);
     const RunRecord record{
         .id = run.id, .command = run.command, .options = run.options, .state = "running", .started_unix_ms = now_unix_ms_()};
     if (Result<int64_t> added = writer.AddRun(record, run.target); !added) return added.error();

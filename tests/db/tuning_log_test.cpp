@@ -131,6 +131,16 @@ TEST(TuningLog, AResumedRunKeepsItsStartAndIsRunningAgain) {
   EXPECT_EQ(log->Runs()->size(), 1u);
 }
 
+TEST_F(TuningLogFile, ARunsCommitsLengthenNoFileOfItsLog) {
+  const auto log = OpenLog(At("a.db"));
+  ASSERT_TRUE(log->BeginRun(MakeRun()));
+  const auto bytes = [&] { return std::filesystem::file_size(At("a.db-wal")) + std::filesystem::file_size(At("a.db")); };
+  const auto before = bytes();
+  for (int64_t tile = 1; tile <= 20; ++tile) ASSERT_TRUE(log->Record("run-1", {MakeMeasurement(tile, 1)}));
+  EXPECT_EQ(bytes(), before);
+  EXPECT_EQ(AllRows(*OpenLog(At("a.db"))).size(), 20u);
+}
+
 TEST(TuningLog, OffersRunsWithTheSameOptionsThatNeverEnded) {
   const auto log = OpenLog({});
   RunInfo killed = MakeRun("killed"), finished = MakeRun("finished"), stopped = MakeRun("stopped"), other = MakeRun("other");
