@@ -128,9 +128,12 @@ Result<SpaceRecordSummary> WriteSpaceRecord(const std::filesystem::path& stem, c
     rows += fmt::format(",{:.4g},{:.4g}\n", 1e3 * measurement.build_seconds, 1e3 * measurement.run_seconds);
     ++summary.rows;
     if (!ok) return true;
-    if (worked.empty() || Seconds(measurement) < *std::min_element(worked.begin(), worked.end()))
+    const double seconds = Seconds(measurement);
+    if (worked.empty() || seconds < summary.optimum_seconds) {
+      summary.optimum_seconds = seconds;
       optimum = nlohmann::ordered_json(ToJson(space.ConfigAt(point)));
-    worked.push_back(Seconds(measurement));
+    }
+    worked.push_back(seconds);
     samples += values;
     for (size_t i = 0; i < kMostSamples; ++i) {
       if (i < measurement.seconds.size()) samples += fmt::format("{:.5g}", 1e3 * measurement.seconds[i]);
@@ -145,7 +148,6 @@ Result<SpaceRecordSummary> WriteSpaceRecord(const std::filesystem::path& stem, c
   if (worked.empty()) return Error{ErrorCode::kNotFound, doing + ": no configuration worked"};
   std::sort(worked.begin(), worked.end());
   summary.worked = worked.size();
-  summary.optimum_seconds = worked.front();
   summary.median_seconds = worked[worked.size() / 2];
   nlohmann::ordered_json json = HeaderJson(header, space);
   json["n_configs"] = summary.rows;

@@ -8,8 +8,8 @@ namespace {
 constexpr size_t kFirst = 9;          // trials before the prior is judged
 constexpr size_t kMostBorrowed = 16;  // proposals of the prior
 constexpr double kTrust = 0.2;        // Kendall's tau to be trusted
-constexpr size_t kOutgrown = 64;      // trials after which the task's own measurements say more than any hint
 constexpr double kDrop = 0.1;         // and to stay so
+constexpr size_t kOutgrown = 64;      // trials after which the task's own measurements say more than any hint
 
 }  // namespace
 

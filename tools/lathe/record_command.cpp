@@ -26,25 +26,21 @@ struct RecordFlags {
 
 // One task with the one template, its space narrowed.
 Result<TuneTask> TaskOf(const TemplateLibrary& library, const RecordFlags& flags, const Target& target) {
-  Result<Workload> workload = ParseWorkload(flags.workload);
-  if (!workload) return workload.error();
+  Result<NamedWorkload> named = ReadWorkload(library, flags.workload);
+  if (!named) return named.error();
   Result<const KernelTemplate*> tmpl = library.FindTemplate(flags.tmpl);
   if (!tmpl) return tmpl.error();
-  Result<const Operator*> op = library.FindOperator((*tmpl)->operator_name());
-  if (!op) return op.error();
-  if (workload->operator_name != (*op)->name()) {
+  const auto& [op, workload] = *named;
+  if ((*tmpl)->operator_name() != op->name()) {
     return Error{ErrorCode::kInvalidInput,
-                 fmt::format("template '{}' computes '{}', not '{}'", flags.tmpl, (*op)->name(), workload->operator_name)};
+                 fmt::format("template '{}' computes '{}', not '{}'", flags.tmpl, (*tmpl)->operator_name(), op->name())};
   }
-  Result<Workload> normalised = (*op)->Normalise(*workload);
-  if (!normalised) return normalised.error();
-  Result<bool> applies = (*tmpl)->Applies(**op, *normalised, target);
+  Result<bool> applies = (*tmpl)->Applies(*op, workload, target);
   if (!applies) return applies.error();
   if (!*applies) {
-    return Error{ErrorCode::kNotFound,
-                 fmt::format("template '{}' does not apply to {} on {}", flags.tmpl, normalised->Key(), target.Key())};
+    return Error{ErrorCode::kNotFound, fmt::format("template '{}' does not apply to {} on {}", flags.tmpl, workload.Key(), target.Key())};
   }
-  Result<Space> whole = (*tmpl)->SpaceFor(**op, *normalised, target);
+  Result<Space> whole = (*tmpl)->SpaceFor(*op, workload, target);
   if (!whole) return whole.error();
   Result<SpaceDefinition> narrow = Narrowed(whole->definition(), flags.fixes);
   if (!narrow) return narrow.error();
@@ -57,8 +53,8 @@ Result<TuneTask> TaskOf(const TemplateLibrary& library, const RecordFlags& flags
                              size ? std::to_string(*size) : "too many to count", flags.most)};
   }
   TuneTask task;
-  task.workload = *normalised;
-  task.label = (*op)->Label(*normalised);
+  task.workload = workload;
+  task.label = op->Label(workload);
   task.templates.push_back({(*tmpl)->name(), (*tmpl)->hash(), std::make_unique<Space>(*std::move(space)), nullptr});
   return task;
 }
