@@ -31,7 +31,7 @@ struct SearchOptions {
   size_t most_trials = 0;      // where trials are shared out between tasks, a task may get so many; 0: trials
   bool warm = true;            // start from what was lent, see TaskSearch::Lend
   size_t finalists = 8;        // at most so many are measured again; 0 or 1: the best single measurement wins
-  size_t final_rounds = 4;     // how often each at most; who is clearly slower drops out after two
+  size_t final_rounds = 6;     // how often each at most; who is clearly slower drops out after two
   double within_noise = 0.03;  // who is this close to the best may be the best, whatever its few samples say
   bool untuned_first = true;   // measure each template's first valid config before anything else, to say what tuning gained
   double tie = kTie;           // of those that tie with the fastest the simplest wins, see final_race.h and simplicity.h
