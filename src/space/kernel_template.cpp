@@ -24,8 +24,9 @@ using NumberMap = std::map<std::string, double>;
 constexpr size_t kMaxValues = 4096;
 constexpr size_t kMaxLaunches = 4096;  // so many passes are a mistake, too
 
-// A GPU source with its lines `#include "FILE"` replaced by FILE of `prelude_dir`: compilers on boards see one text.
-Result<std::string> WithIncludes(const std::string& source, const std::string& name, const std::filesystem::path& prelude_dir) {
+// A source with its lines `#include "FILE"` replaced by FILE of the operator's folder or of the prelude: compilers on boards see one text.
+Result<std::string> WithIncludes(const std::string& source, const std::string& name, const std::filesystem::path& folder,
+                                 const std::filesystem::path& prelude_dir) {
   constexpr std::string_view kBegin = "#include \"";
   std::istringstream lines(source);
   std::string whole;
@@ -37,9 +38,11 @@ Result<std::string> WithIncludes(const std::string& source, const std::string& n
       continue;
     }
     const std::string file = line.substr(kBegin.size(), line.find('"', kBegin.size()) - kBegin.size());
-    Result<std::string> text = ReadFile(prelude_dir / file);
+    std::error_code ignored;
+    const bool own = std::filesystem::exists(folder / file, ignored);
+    Result<std::string> text = ReadFile((own ? folder : prelude_dir) / file);
     if (!text) return text.error().In(fmt::format("include '{}' in line {} of '{}'", file, number, name));
-    whole += fmt::format("#line 1 \"prelude/{}\"\n{}\n#line {} \"{}\"\n", file, *text, number + 1, name);
+    whole += fmt::format("#line 1 \"{}{}\"\n{}\n#line {} \"{}\"\n", own ? "" : "prelude/", file, *text, number + 1, name);
   }
   return whole;
 }
@@ -167,7 +170,7 @@ class TemplateReader {
     Result<std::string> source = ReadFile(file.parent_path() / tmpl.source_name_);
     if (!source) return source.error().In(fmt::format("load template '{}'", file.string()));
     const std::filesystem::path prelude_dir = file.parent_path().parent_path() / "prelude";
-    if (tmpl.backend_ != "cpu") source = WithIncludes(*source, tmpl.source_name_, prelude_dir);
+    source = WithIncludes(*source, tmpl.source_name_, file.parent_path(), prelude_dir);
     if (!source) return source.error().In(fmt::format("load template '{}'", file.string()));
     tmpl.source_ = *std::move(source);
     std::string prelude;

@@ -8,6 +8,7 @@
 // a tile. Where the channels do not fill the last vector, it is moved back to end with the channels: some are computed twice.
 
 typedef Vec<float, LANES> Lane;
+#include "activation_cpu.h"
 
 constexpr int64_t kVectors = CeilDiv(C, LANES);
 constexpr int kPanel = (R * S + 1) * LANES;  // bias, then weights of one vector of channels
@@ -26,13 +27,6 @@ void prepare(const float* weight, const float* bias, float* packed) {
       packed[v * kPanel + lane] = BIAS ? bias[channel] : 0.0f;
       for (int64_t i = 0; i < R * S; ++i) packed[v * kPanel + (1 + i) * LANES + lane] = weight[channel * R * S + i];
     }
-}
-
-LATHE_INLINE Lane Activated(Lane x) {
-  if (ACTIVATION == ACTIVATION_SILU) return Silu<LANES>(x);
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) x = AtLeast<LANES>(x, 0.0f);
-  if (ACTIVATION == ACTIVATION_RELU6) x = AtMost<LANES>(x, 6.0f);
-  return x;
 }
 
 enum class Columns { kInside, kTested, kConstant };

@@ -15,6 +15,7 @@
 // The zeros around the copy are the same for every channel and written once.
 
 typedef Vec<float, LANES> Lane;
+#include "activation_cpu.h"
 
 constexpr int kVectors = int(CeilDiv(OW, LANES));           // in a row
 constexpr bool kShort = OW < LANES;                         // a row does not fill a vector
@@ -36,13 +37,6 @@ constexpr int64_t kWindowRows = int64_t(kBlockRows - 1) * STRIDE_H + (R - 1) * D
 constexpr int64_t kPhaseColumns = (kShort ? LANES : OW) + (S - 1) * DILATION_W / STRIDE_W;
 constexpr int64_t kStepY = kCopied ? kPhases * kPhaseColumns : W;
 constexpr int64_t kWindowFloats = kCopied ? CeilDiv(kWindowRows * kStepY, 16) * 16 : 0;
-
-LATHE_INLINE Lane Activated(Lane x) {
-  if (ACTIVATION == ACTIVATION_SILU) return Silu<LANES>(x);
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) x = AtLeast<LANES>(x, 0.0f);
-  if (ACTIVATION == ACTIVATION_RELU6) x = AtMost<LANES>(x, 6.0f);
-  return x;
-}
 
 // Where a row is shorter than a vector, the vector's rest goes where the next rows will be written, but never past `end`, the end of the
 // block.

@@ -16,6 +16,7 @@
 // Ragged columns, rows and channels each get a tile of the size left over; callers never pad.
 
 typedef Vec<float, LANES> Lane;
+#include "activation_cpu.h"
 
 constexpr int kBlockK = TILE_K * LANES;               // output channels of a tile
 constexpr int kBlocksK = int(CeilDiv(KG, kBlockK));   // in a group
@@ -67,14 +68,6 @@ void prepare(const float* weight, const float* bias, float* packed) {
     }
 }
 
-template <int PIXELS, int VECTORS>
-LATHE_INLINE Lane ClampAt(const Lane (&sum)[PIXELS][VECTORS], int pixel, int v) {
-  Lane value = sum[pixel][v];
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = AtLeast<LANES>(value, 0.0f);
-  if (ACTIVATION == ACTIVATION_RELU6) value = AtMost<LANES>(value, 6.0f);
-  return value;
-}
-
 // rows: [TX][kBlockK] -> out[k * OH * OW + x] for the first `channels`: 4x4 pieces turned in registers.
 template <int TX>
 LATHE_INLINE void StoreTurned(const float* rows, float* out, int channels) {
@@ -113,14 +106,14 @@ LATHE_INLINE void StoreTile(const Lane (&sum)[TY * TX][VECTORS], float* out) {
 #pragma GCC unroll 32
       for (int x = 0; x < TX; ++x)
 #pragma GCC unroll 8
-        for (int v = 0; v < kWhole; ++v) Store<float, LANES>(out + (int64_t(y) * OW + x) * K + v * LANES, ClampAt(sum, y * TX + x, v));
+        for (int v = 0; v < kWhole; ++v) Store<float, LANES>(out + (int64_t(y) * OW + x) * K + v * LANES, Clamped(sum[y * TX + x][v]));
     return;
   }
   alignas(64) float rows[TY * TX][kBlockK];
 #pragma GCC unroll 32
   for (int pixel = 0; pixel < TY * TX; ++pixel)
 #pragma GCC unroll 8
-    for (int v = 0; v < VECTORS; ++v) Store<float, LANES>(rows[pixel] + v * LANES, ClampAt(sum, pixel, v));
+    for (int v = 0; v < VECTORS; ++v) Store<float, LANES>(rows[pixel] + v * LANES, Clamped(sum[pixel][v]));
   if (ACTIVATION == ACTIVATION_SILU)
 #pragma GCC unroll 1
     for (int pixel = 0; pixel < TY * TX; ++pixel)

@@ -11,6 +11,7 @@
 // A 1x1 convolution without stride or padding is a matrix product: its pixels form one row of OH*OW.
 
 typedef Vec<float, LANES> Lane;
+#include "activation_cpu.h"
 
 constexpr int kUnroll = UNROLL;                       // a pragma does not see macros
 constexpr int kBlocksK = int(CeilDiv(KG, TILE_K));    // tiles of output channels in a group
@@ -64,12 +65,6 @@ void prepare(const float* weight, const float* bias, float* packed) {
         for (int64_t s = 0; s < S; ++s)
           for (int64_t c = 0; c < CG; ++c) lane[(1 + StepOf(r, s, c)) * TILE_K] = weight[((k * CG + c) * R + r) * S + s];
     }
-}
-
-LATHE_INLINE Lane Clamped(Lane value) {
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = AtLeast<LANES>(value, 0.0f);
-  if (ACTIVATION == ACTIVATION_RELU6) value = AtMost<LANES>(value, 6.0f);
-  return value;
 }
 
 LATHE_INLINE void StoreVector(float* to, Lane value) {

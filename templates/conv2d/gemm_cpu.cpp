@@ -17,6 +17,7 @@
 // read or written outside. Ragged tiles are computed at the size left over.
 
 typedef Vec<float, LANES> Lane;
+#include "activation_cpu.h"
 
 constexpr bool kNhwc = LAYOUT == LAYOUT_NHWC;
 constexpr bool kAlongPixels = VECTOR == VECTOR_PIXELS;
@@ -64,12 +65,6 @@ void prepare(const float* weight, const float* bias, float* packed) {
         lane[(1 + c / kBlockC * kSteps + at * kBlockC + c % kBlockC) * kTileK] =
             weight[kNhwc ? (k * R * S + at) * C + c : (k * C + c) * R * S + at];
   }
-}
-
-LATHE_INLINE Lane Clamped(Lane value) {
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = AtLeast<LANES>(value, 0.0f);
-  if (ACTIVATION == ACTIVATION_RELU6) value = AtMost<LANES>(value, 6.0f);
-  return value;
 }
 
 struct TileAt {

@@ -21,6 +21,7 @@
 // held to the operator's own tolerance, 1e-4.
 
 typedef Vec<float, LANES> Lane;
+#include "activation_cpu.h"
 
 constexpr bool kNhwc = LAYOUT == LAYOUT_NHWC;
 constexpr int kUnroll = UNROLL;  // a pragma does not see macros
@@ -268,13 +269,6 @@ __attribute__((noinline)) void Product(const float* windows, const float* weight
   for (int t = 0; t < TS; ++t)
 #pragma GCC unroll 8
     for (int v = 0; v < TILE_V; ++v) Store<float, LANES>(products + t * kRowK + v * LANES, sum[t][v]);
-}
-
-LATHE_INLINE Lane Activated(Lane value) {
-  if (ACTIVATION == ACTIVATION_RELU || ACTIVATION == ACTIVATION_RELU6) value = AtLeast<LANES>(value, 0.0f);
-  if (ACTIVATION == ACTIVATION_RELU6) value = AtMost<LANES>(value, 6.0f);
-  if (ACTIVATION == ACTIVATION_SILU) value = Silu<LANES>(value);
-  return value;
 }
 
 // from: one vector of channels at the tile's first place -> to: [kM rows][pixels]

@@ -47,5 +47,23 @@ TEST_F(Manifest, RefusesAKeyThatStandsTwice) {
   EXPECT_EQ(Refusal(R"({"STEP": {"values": [1]}, "WAY": {"values": [2]}})"), "") << "in two objects a key may stand";
 }
 
+TEST_F(Manifest, PutsWhatASourceIncludesIntoIt) {
+  Write("part.h", "int part;\n");
+  Write("plain_cpu.cpp", "#include \"part.h\"\nint whole;\n");
+  ASSERT_EQ(Refusal("{}"), "");
+  const auto loaded = [&] {
+    Result<TemplateLibrary> library = TemplateLibrary::Load(dir_->path());
+    EXPECT_TRUE(library);
+    const KernelTemplate& tmpl = **library->FindTemplate("scale/plain_cpu");
+    return std::pair(tmpl.source(), tmpl.hash());
+  };
+  const auto [source, hash] = loaded();
+  EXPECT_THAT(source, HasSubstr("#line 1 \"part.h\"\nint part;\n\n#line 2 \"plain_cpu.cpp\"\nint whole;\n"));
+  Write("part.h", "int other;\n");
+  EXPECT_NE(loaded().second, hash) << "it counts for the version";
+  Write("plain_cpu.cpp", "#include \"absent.h\"\n");
+  EXPECT_THAT(Refusal("{}"), HasSubstr("include 'absent.h' in line 1 of 'plain_cpu.cpp'"));
+}
+
 }  // namespace
 }  // namespace lathe
