@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdlib>
 #include <deque>
 #include <mutex>
@@ -36,8 +36,6 @@ double Setting(const char* name, double otherwise) {
   const char* text = std::getenv(name);
   return text != nullptr ? std::atof(text) : otherwise;
 }
-
-std::atomic<uint64_t> busy_us{0};
 
 // One device: takes DEVICE_MS for each candidate, one after the other, and answers out of the recording.
 class ReplayedDevice : public Measurer {
@@ -68,13 +66,22 @@ class ReplayedDevice : public Measurer {
     while (!queue_.empty() && queue_.front().first <= Clock::now()) {
       done.push_back(Answer(queue_.front().second));
       queue_.pop_front();
-      busy_us += static_cast<uint64_t>(each_.count());
+      busy_ += each_;
     }
     return done;
   }
   void Cancel() override {
     const std::lock_guard lock(mutex_);
     queue_.clear();
+  }
+  // So far, with what has passed of the candidate on it.
+  std::chrono::microseconds Busy() {
+    const std::lock_guard lock(mutex_);
+    const auto now = Clock::now();
+    auto busy = busy_;
+    for (const auto& [end, request] : queue_)
+      busy += std::chrono::duration_cast<std::chrono::microseconds>(std::clamp<Clock::duration>(now - (end - each_), {}, each_));
+    return busy;
   }
 
  private:
@@ -88,7 +95,7 @@ class ReplayedDevice : public Measurer {
     return measurement;
   }
   const RecordedSpace* space_;
-  std::chrono::microseconds each_;
+  std::chrono::microseconds each_, busy_{0};
   Target target_;
   std::mutex mutex_;
   Clock::time_point free_{};
@@ -100,11 +107,16 @@ int Serve(const RecordedSpace& space, int count) {
   Result<std::unique_ptr<UploadStore>> store = UploadStore::Open(dir->path() / "uploads", {});
   std::vector<std::unique_ptr<Board>> boards;
   std::vector<std::unique_ptr<AgentServer>> servers;
+  std::mutex mutex;
+  std::vector<ReplayedDevice*> devices;  // one a board, which lives as long as the board: its one session is never another's
   for (int i = 0; i < count; ++i) {
     Board::Options options;
     options.name = fmt::format("board{}", i);
-    boards.push_back(std::make_unique<Board>(options, [&space](const SessionSpec&) -> Result<std::unique_ptr<Measurer>> {
-      return std::unique_ptr<Measurer>(std::make_unique<ReplayedDevice>(&space));
+    boards.push_back(std::make_unique<Board>(options, [&](const SessionSpec&) -> Result<std::unique_ptr<Measurer>> {
+      auto device = std::make_unique<ReplayedDevice>(&space);
+      const std::lock_guard lock(mutex);
+      devices.push_back(device.get());
+      return std::unique_ptr<Measurer>(std::move(device));
     }));
     Result<std::unique_ptr<AgentServer>> server = AgentServer::Start(boards.back().get(), store->get(), {});
     if (!server) {
@@ -119,7 +131,10 @@ int Serve(const RecordedSpace& space, int count) {
   // Each line asks how long devices have been busy so far.
   for (int c = std::getchar(); c != EOF; c = std::getchar()) {
     if (c != '\n') continue;
-    fmt::print("{}\n", busy_us.load());
+    std::chrono::microseconds busy{0};
+    const std::lock_guard lock(mutex);
+    for (ReplayedDevice* device : devices) busy += device->Busy();
+    fmt::print("{}\n", busy.count());
     std::fflush(stdout);
   }
   std::_Exit(0);

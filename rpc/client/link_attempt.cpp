@@ -48,14 +48,16 @@ void Attempt::Start(const SessionSpec& spec, const std::vector<uint64_t>& outsta
 }
 
 void Attempt::GiveUp() {
+  std::function<void(LinkEvent)> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(dropped, events_);
+    given_up_ = true;
+    if (streaming_) context_.TryCancel();
+    LetGo();
+  }
   hold_context_.TryCancel();
   state_->files->CancelAll();
-  std::function<void(LinkEvent)> dropped;
-  const std::lock_guard lock(mutex_);
-  std::swap(dropped, events_);
-  given_up_ = true;
-  if (streaming_) context_.TryCancel();
-  LetGo();
 }
 
 void Attempt::Push(v1::ToBoard message) {

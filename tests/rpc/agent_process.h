@@ -95,6 +95,14 @@ inline std::vector<pid_t> ProcessesIn(const std::filesystem::path& directory) {
   return found;
 }
 
+constexpr std::chrono::seconds kOverhead{5};  // of a fault, beyond the time limit of what it met
+
+// What a fault took, for the table in docs/boards.md.
+inline void RecordTime(std::chrono::steady_clock::time_point begin) {
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+  ::testing::Test::RecordProperty("milliseconds", static_cast<int>(took.count()));
+}
+
 class AgentProcess {
  public:
   explicit AgentProcess(std::vector<std::string> options = {}, std::vector<std::string> environment = {})
@@ -153,5 +161,7 @@ class AgentProcess {
   int port_ = 0;
   std::unique_ptr<Process> process_;
 };
+
+inline std::vector<pid_t> Workers(const AgentProcess& agent) { return ProcessesIn(agent.scratch()); }
 
 }  // namespace lathe

@@ -1,19 +1,12 @@
-// What happens on a board and to its tuners, with lathe-agent and lathe as real processes: kernels that misbehave, kills, clock jumps,
-// several tuners, draining. After each nothing of the candidates may be left on the board.
+// What happens on a board, with lathe-agent as a real process: kernels that misbehave, kills, draining. After each nothing of the
+// candidates may be left on the board.
 #include "agent_process.h"
 
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
-#include <fstream>
-#include <map>
-#include <nlohmann/json.hpp>
-#include <set>
-
 #include "agent_fixture.h"
-#include "db/tuning_log.h"
-#include "tests/power/board_tree.h"
 
 namespace lathe {
 namespace {
@@ -23,10 +16,30 @@ using std::chrono::seconds;
 using ::testing::HasSubstr;
 using Clock = std::chrono::steady_clock;
 
-constexpr seconds kLimit{2};     // of a candidate's run
-constexpr seconds kOverhead{5};  // of a fault beyond that
+constexpr seconds kLimit{2};  // of a candidate's run
 const std::vector<std::string> kAgent = {"--run-limit", "2"};
-const std::string kSmall = "resize:h=24,w=40,c=3,oh=17,ow=19";
+
+// What the pools of a test had to say, and when: for whom a limit of time is not met.
+class Notices {
+ public:
+  PoolOptions In(PoolOptions options) {
+    options.notice = [this](const std::string& text) {
+      const std::lock_guard lock(mutex_);
+      const auto at = std::chrono::duration_cast<milliseconds>(Clock::now() - begin_);
+      text_ += std::to_string(at.count()) + " ms: " + text + '\n';
+    };
+    return options;
+  }
+  std::string Text() {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+
+ private:
+  const Clock::time_point begin_ = Clock::now();
+  std::mutex mutex_;
+  std::string text_;
+};
 
 PoolOptions Patient() {
   PoolOptions options = QuickPool();
@@ -35,7 +48,13 @@ PoolOptions Patient() {
   return options;
 }
 
-std::vector<pid_t> Workers(const AgentProcess& agent) { return ProcessesIn(agent.scratch()); }
+// So that what a fault costs is told from what compiling costs, which is up to the machine's other work.
+void BuildBeforehand(const AgentProcess& agent, const std::vector<Candidate>& candidates) {
+  auto pool = Reach({agent.endpoint()}, Patient(), true);
+  ASSERT_TRUE(pool) << pool.error().message;
+  for (size_t i = 0; i < candidates.size(); ++i) ASSERT_TRUE((*pool)->Submit({i, candidates[i], 0, false}));
+  Gather(**pool, candidates.size());
+}
 
 class Misbehaves : public ::testing::TestWithParam<std::pair<const char*, MeasureStatus>> {};
 
@@ -54,7 +73,7 @@ TEST_P(Misbehaves, CostsItsTimeLimitAtMostAndLeavesNothing) {
   ASSERT_EQ(one.count(2), 1U);
   EXPECT_STREQ(ToString(one.at(2).status), ToString(status)) << one.at(2).message;
   EXPECT_LT(took, kLimit + kOverhead);
-  RecordProperty("milliseconds", static_cast<int>(std::chrono::duration_cast<milliseconds>(took).count()));
+  RecordTime(begin);
   ASSERT_TRUE((*pool)->Submit({3, FaultCandidate("ok", 1), 0, false}));
   EXPECT_EQ(Gather(**pool, 1).at(3).status, MeasureStatus::kOk) << "the board goes on";
   pool->reset();
@@ -72,18 +91,22 @@ INSTANTIATE_TEST_SUITE_P(Kernels, Misbehaves,
 // Of all fault candidates one runs until it is killed; the agent dies under it.
 TEST(AgentProcess, KilledMidKernelItsWorkMovesOnAndItsWorkerDiesWithIt) {
   AgentProcess one(kAgent), two(kAgent);
-  auto pool = Reach({one.endpoint(), two.endpoint()}, Patient(), true);
+  std::vector<Candidate> candidates;
+  for (int64_t i = 1; i <= 6; ++i) candidates.push_back(FaultCandidate(i <= 2 ? "endless_loop" : "ok", i));
+  for (const AgentProcess* agent : {&one, &two}) BuildBeforehand(*agent, candidates);
+  Notices notices;
+  auto pool = Reach({one.endpoint(), two.endpoint()}, notices.In(Patient()), true);
   ASSERT_TRUE(pool) << pool.error().message;
   ASSERT_TRUE(Eventually(seconds(20), [&] { return (*pool)->boards()[0].state == "up" && (*pool)->boards()[1].state == "up"; }));
-  for (uint64_t i = 1; i <= 2; ++i) ASSERT_TRUE((*pool)->Submit({i, FaultCandidate("endless_loop", static_cast<int64_t>(i)), 0, false}));
-  for (uint64_t i = 3; i <= 6; ++i) ASSERT_TRUE((*pool)->Submit({i, FaultCandidate("ok", static_cast<int64_t>(i)), 0, false}));
+  for (uint64_t i = 1; i <= 6; ++i) ASSERT_TRUE((*pool)->Submit({i, candidates[i - 1], 0, false}));
   ASSERT_TRUE(Eventually(seconds(30), [&] { return !Workers(one).empty() && !Workers(two).empty(); }));
   std::this_thread::sleep_for(milliseconds(500));
   const auto begin = Clock::now();
   one.Kill();
   EXPECT_TRUE(Eventually(seconds(2), [&] { return Workers(one).empty(); })) << "no worker outlives its agent";
   const auto all = Gather(**pool, 6);
-  EXPECT_LT(Clock::now() - begin, 2 * kLimit + kOverhead) << "both endless ones, and what the fault cost";
+  RecordTime(begin);
+  EXPECT_LT(Clock::now() - begin, 2 * kLimit + kOverhead) << "both endless ones, and what the fault cost\n" << notices.Text();
   for (const auto& [ticket, measurement] : all)
     EXPECT_STREQ(ToString(measurement.status), ticket <= 2 ? "run_timeout" : "ok") << ticket << ": " << measurement.message;
   pool->reset();
@@ -98,17 +121,21 @@ TEST(AgentProcess, KilledMidKernelItsWorkMovesOnAndItsWorkerDiesWithIt) {
 
 TEST(AgentProcess, RebootedAloneItGoesOnWhereItWas) {
   AgentProcess agent(kAgent);
-  auto pool = Reach({agent.endpoint()}, Patient(), true);
+  std::vector<Candidate> candidates;
+  for (int64_t i = 1; i <= 5; ++i) candidates.push_back(FaultCandidate(i == 1 ? "endless_loop" : "ok", i));
+  BuildBeforehand(agent, candidates);
+  Notices notices;
+  auto pool = Reach({agent.endpoint()}, notices.In(Patient()), true);
   ASSERT_TRUE(pool) << pool.error().message;
-  ASSERT_TRUE((*pool)->Submit({1, FaultCandidate("endless_loop"), 0, false}));
-  for (uint64_t i = 2; i <= 5; ++i) ASSERT_TRUE((*pool)->Submit({i, FaultCandidate("ok", static_cast<int64_t>(i)), 0, false}));
+  for (uint64_t i = 1; i <= 5; ++i) ASSERT_TRUE((*pool)->Submit({i, candidates[i - 1], 0, false}));
   ASSERT_TRUE(Eventually(seconds(30), [&] { return !Workers(agent).empty(); }));
   std::this_thread::sleep_for(milliseconds(300));
   agent.Kill();
   agent.Boot();
   const auto begin = Clock::now();
   const auto all = Gather(**pool, 5);
-  EXPECT_LT(Clock::now() - begin, kLimit + kOverhead);
+  RecordTime(begin);
+  EXPECT_LT(Clock::now() - begin, kLimit + kOverhead) << notices.Text();
   for (const auto& [ticket, measurement] : all)
     EXPECT_STREQ(ToString(measurement.status), ticket == 1 ? "run_timeout" : "ok") << ticket << ": " << measurement.message;
   pool->reset();
@@ -206,203 +233,6 @@ TEST(AgentProcess, ItsCommandLineGoesBeforeItsConfiguration) {
   AgentProcess agent({"--config", (dir.path() / "agent.json").string()});
   EXPECT_THAT(agent.Log(), HasSubstr("\"board\":\"bench\""));
   EXPECT_THAT(agent.Log(), HasSubstr("\"address\":\"127.0.0.1:0\""));
-}
-
-// `lathe tune` against agents.
-class Tuner : public ::testing::Test {
- protected:
-  std::filesystem::path Path(const std::string& name) const { return dir_.path() / name; }
-  std::string Text(const std::string& name) const {
-    const Result<std::string> text = ReadFile(Path(name));
-    return text ? *text : std::string();
-  }
-  std::unique_ptr<Process> Tune(const std::string& name, const std::string& boards, int trials, const std::vector<std::string>& more = {},
-                                const std::vector<std::string>& environment = {}) const {
-    std::vector<std::string> arguments = {"tune",
-                                          "--workload",
-                                          kSmall,
-                                          "--board",
-                                          boards,
-                                          "--trials",
-                                          std::to_string(trials),
-                                          "--strategy",
-                                          "random",
-                                          "--json",
-                                          "--no-calibration",
-                                          "--wait",
-                                          "120",
-                                          "--log",
-                                          Path(name + ".db").string()};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return std::make_unique<Process>(LATHE_BIN_DIR "/lathe", arguments, Path(name + ".out"), Path(name + ".err"), environment);
-  }
-  // Measurements in the log so far.
-  size_t Rows(const std::string& name) const {
-    if (!std::filesystem::exists(Path(name + ".db"))) return 0;
-    Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(Path(name + ".db"));
-    size_t rows = 0;
-    if (log)
-      (void)(*log)->ForEach({}, [&](const LoggedMeasurement&) {
-        ++rows;
-        return true;
-      });
-    return rows;
-  }
-  // So many candidates, each measured once but for the finals, none of them throttled.
-  void ExpectWhole(const std::string& name, size_t trials) const {
-    Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(Path(name + ".db"));
-    ASSERT_TRUE(log) << log.error().message;
-    std::map<std::string, int> times;
-    ASSERT_TRUE((*log)->ForEach({}, [&](const LoggedMeasurement& row) {
-      ++times[row.measurement.candidate.Key()];
-      EXPECT_EQ(row.measurement.conditions.count("throttled"), 0U);
-      EXPECT_STRNE(ToString(row.measurement.status), "board_lost");
-      return true;
-    }));
-    EXPECT_EQ(times.size(), trials);
-    size_t again = 0;
-    for (const auto& [key, count] : times) again += count > 1 ? 1 : 0;
-    EXPECT_LE(again, 9U) << "only finalists are measured again";
-  }
-  TempDir dir_ = std::move(*TempDir::Create("tuner"));
-};
-
-TEST_F(Tuner, TwoWantOneBoardAndTakeTurns) {
-  AgentProcess agent;
-  const auto first = Tune("first", agent.endpoint(), 12);
-  ASSERT_TRUE(Eventually(seconds(30), [&] { return agent.Log().find("\"event\":\"held\"") != std::string::npos; }));
-  const auto second = Tune("second", agent.endpoint(), 12);
-  EXPECT_EQ(first->Wait(seconds(90)), 0) << Text("first.err");
-  EXPECT_EQ(second->Wait(seconds(90)), 0) << Text("second.err");
-  ExpectWhole("first", 12);
-  ExpectWhole("second", 12);
-  agent.ExpectNothingLeft();
-}
-
-TEST_F(Tuner, AHolderThatIsKilledFreesTheBoardAndItsOwnRunGoesOnLater) {
-  AgentProcess agent({"--lease", "2"});
-  const auto dead = Tune("dead", agent.endpoint(), 200);
-  ASSERT_TRUE(Eventually(seconds(30), [&] { return !Workers(agent).empty(); }));
-  dead->Kill();
-  const auto begin = Clock::now();
-  const auto next = Tune("next", agent.endpoint(), 12);
-  ASSERT_TRUE(Eventually(seconds(60), [&] {
-    const std::string log = agent.Log();
-    return log.find("held", log.find("held") + 4) != std::string::npos;
-  }));
-  EXPECT_LT(Clock::now() - begin, seconds(2) + kOverhead) << "the lease, and what the fault cost";
-  EXPECT_EQ(next->Wait(seconds(90)), 0) << Text("next.err");
-  ExpectWhole("next", 12);
-  const auto again = Tune("dead", agent.endpoint(), 200, {"--time", "3s"});
-  EXPECT_EQ(again->Wait(seconds(90)), 0) << Text("dead.err");
-  EXPECT_THAT(Text("dead.err"), HasSubstr("continuing run"));
-  agent.ExpectNothingLeft();
-}
-
-TEST_F(Tuner, ClocksThatJumpOnBoardAndHostChangeNothing) {
-  // A file of eight bytes each: seconds to add to the wall clock, see clock_jump.cpp.
-  const auto jump = [&](const std::string& who, int64_t by) {
-    std::fstream file(Path(who), std::ios::in | std::ios::out | std::ios::binary);
-    file.write(reinterpret_cast<const char*>(&by), sizeof by);
-  };
-  for (const char* who : {"board", "host"}) ASSERT_TRUE(WriteFile(Path(who), std::string(8, '\0')));
-  const std::string preload = std::string("LD_PRELOAD=") + CLOCK_JUMP_LIBRARY;
-  AgentProcess agent({}, {preload, "CLOCK_JUMP=" + Path("board").string()});
-  const auto tune = Tune("jump", agent.endpoint(), 24, {}, {preload, "CLOCK_JUMP=" + Path("host").string()});
-  // A few candidates between the jumps, however long they take.
-  ASSERT_TRUE(Eventually(seconds(90), [&] { return Rows("jump") >= 3; })) << Text("jump.err");
-  constexpr int64_t kDay = 86'400;
-  for (const auto& [board, host] : {std::pair<int64_t, int64_t>{kDay, kDay}, {-kDay, kDay}, {-kDay, -kDay}, {kDay, -kDay}}) {
-    jump("board", board);
-    jump("host", host);
-    const size_t before = Rows("jump");
-    ASSERT_TRUE(Eventually(seconds(60), [&] { return Rows("jump") >= before + 3; })) << Text("jump.err");
-  }
-  EXPECT_EQ(tune->Wait(seconds(90)), 0) << Text("jump.err");
-  EXPECT_THAT(Text("jump.err"), ::testing::Not(HasSubstr("lost board")));
-  ExpectWhole("jump", 24);
-  const std::string log = agent.Log();
-  EXPECT_EQ(log.find("held", log.find("held") + 4), std::string::npos) << "held once, throughout";
-  // And the clocks did jump.
-  std::set<int64_t> board_days, host_days;
-  std::istringstream lines(log);
-  for (std::string line; std::getline(lines, line);)
-    if (const nlohmann::json event = nlohmann::json::parse(line, nullptr, false); event.is_object())
-      board_days.insert(event["unix_ms"].get<int64_t>() / (1000 * kDay));
-  ASSERT_TRUE((*TuningLog::Open(Path("jump.db")))->ForEach({}, [&](const LoggedMeasurement& row) {
-    host_days.insert(row.measurement.finished_unix_ms / (1000 * kDay));
-    return true;
-  }));
-  EXPECT_GT(board_days.size(), 1U);
-  EXPECT_GT(host_days.size(), 1U);
-}
-
-// A TX2 that draws 4 W, and 9 W while a worker of the agent runs.
-class Tx2 {
- public:
-  explicit Tx2(std::function<bool()> busy) : busy_(std::move(busy)) {
-    tree_.MakeTx2();
-    Draw(4000);
-  }
-  void Start() {
-    thread_ = std::thread([this] {
-      while (!stop_) {
-        Draw(busy_() ? 9000 : 4000);
-        std::this_thread::sleep_for(milliseconds(2));
-      }
-    });
-  }
-  ~Tx2() {
-    stop_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-  std::string root() const { return tree_.root().string(); }
-
- private:
-  void Draw(int milliwatts) {
-    std::fstream(tree_.root() / "sys/bus/i2c/devices/0-0041/iio:device1/in_power0_input", std::ios::in | std::ios::out) << milliwatts;
-  }
-  std::function<bool()> busy_;
-  testing::BoardTree tree_;
-  std::atomic<bool> stop_ = false;
-  std::thread thread_;
-};
-
-TEST_F(Tuner, TunesForEnergyOverTheWireAndLogsJoules) {
-  std::atomic<const AgentProcess*> running = nullptr;
-  Tx2 board([&] { return running.load() != nullptr && !Workers(*running.load()).empty(); });
-  AgentProcess agent({"--sysfs-root", board.root()});
-  running = &agent;
-  board.Start();
-  const auto tune = Tune("energy", agent.endpoint(), 6, {"--objective", "energy"});
-  ASSERT_EQ(tune->Wait(seconds(100)), 0) << Text("energy.err");
-  const nlohmann::json report = nlohmann::json::parse(Text("energy.out"));
-  EXPECT_EQ(report["objective"], "energy");
-  const nlohmann::json best = report["tasks"][0]["best"];
-  ASSERT_TRUE(best.is_object()) << report["tasks"][0]["failures"];
-  EXPECT_GT(best["watts"].get<double>(), 7) << "9 W, but for looks at the moment it began or ended";
-  EXPECT_LE(best["watts"].get<double>(), 9);
-  EXPECT_GT(best["joules"].get<double>(), 0);
-  EXPECT_GT(best["objective"].get<double>(), 0);
-  size_t known = 0;
-  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(Path("energy.db"));
-  ASSERT_TRUE(log);
-  ASSERT_TRUE((*log)->ForEach({}, [&](const LoggedMeasurement& row) {
-    known += row.measurement.joules ? 1 : 0;
-    return true;
-  }));
-  EXPECT_GE(known, 6U);
-  running = nullptr;
-  agent.ExpectNothingLeft();
-}
-
-TEST_F(Tuner, ABoardWithoutRailsRefusesToTuneForEnergy) {
-  testing::BoardTree bare;
-  bare.MakeAtlasHost();
-  AgentProcess agent({"--sysfs-root", bare.root().string()});
-  const auto tune = Tune("energy", agent.endpoint(), 6, {"--objective", "edp"});
-  EXPECT_NE(tune->Wait(seconds(30)), 0);
-  EXPECT_THAT(Text("energy.err"), HasSubstr("no power rail"));
 }
 
 }  // namespace
