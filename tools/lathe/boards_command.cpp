@@ -91,13 +91,15 @@ int Show(const CommonOptions& common, const std::vector<LinkOptions>& boards) {
     }
     const BoardReport& report = *reports[i];
     json.push_back(ToJson(report));
-    std::string targets;
-    for (const auto& offered : report.targets)
-      targets.append(targets.empty() ? "" : ", ").append(offered.choice).append(offered.problem.empty() ? "" : " (unusable)");
+    std::string targets, trouble = report.last_error;
+    for (const auto& offered : report.targets) {
+      targets.append(targets.empty() ? "" : ", ").append(offered.choice).append(offered.problem.empty() ? "" : " (limited)");
+      if (trouble.empty()) trouble = offered.problem;
+    }
     table.Add({report.name, report.endpoint, StateOf(report),
                report.held ? fmt::format("{} for {}", report.holder, FormatSpan(report.held_seconds)) : "-",
                std::to_string(report.queued + report.running), std::to_string(report.finished), Condition(report, "temperature_c"),
-               Condition(report, "load"), targets, report.last_error.substr(0, report.last_error.find('\n')).substr(0, 60)});
+               Condition(report, "load"), targets, trouble.substr(0, trouble.find('\n')).substr(0, 100)});
   }
   if (common.json)
     PrintJson(json);
