@@ -21,6 +21,7 @@ parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--rounds", type=int, default=7)
 parser.add_argument("--seconds", type=float, default=0.03, help="of one contestant in one round")
 parser.add_argument("--only", default="", help="layers whose name contains this")
+parser.add_argument("--no-bare", action="store_true", help="peers do a layer with its activation only: half the time")
 parser.add_argument("--json", help="file for all results")
 options = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(options.threads)
@@ -101,7 +102,7 @@ def one_layer(library, kernel, fma, fma_flops):
     x, constants = constants_of(name, w, np.random.default_rng(1))
     run, result = ours(library, name, w, x, constants)
     # What peers do of the layer: all that ours does, and the convolution and its bias alone. Bytes have their clamps in the requantisation.
-    tasks = {"whole": w["activation"], "bare": "none"} if name == "conv2d" and w["activation"] != "none" else {"whole": w["activation"]}
+    tasks = {"whole": w["activation"], "bare": "none"} if name == "conv2d" and w["activation"] != "none" and not options.no_bare else {"whole": w["activation"]}
     contestants, own_seconds, deviation, failures = {"ours": run, "peak": fma}, {}, None, {}
     for peer in filter(None, options.peers.split(",")):
         if peer not in conv_peers.PEERS[name]:
