@@ -72,19 +72,23 @@ class ReplayedDevice : public Measurer {
   }
   void Cancel() override {
     const std::lock_guard lock(mutex_);
+    busy_ = BusyLocked();
     queue_.clear();
   }
   // So far, with what has passed of the candidate on it.
   std::chrono::microseconds Busy() {
     const std::lock_guard lock(mutex_);
-    const auto now = Clock::now();
-    auto busy = busy_;
-    for (const auto& [end, request] : queue_)
-      busy += std::chrono::duration_cast<std::chrono::microseconds>(std::clamp<Clock::duration>(now - (end - each_), {}, each_));
-    return busy;
+    return BusyLocked();
   }
 
  private:
+  std::chrono::microseconds BusyLocked() const {
+    auto busy = busy_;
+    for (const auto& [end, request] : queue_)
+      busy += std::chrono::duration_cast<std::chrono::microseconds>(
+          std::clamp<Clock::duration>(Clock::now() - (end - each_), Clock::duration::zero(), each_));
+    return busy;
+  }
   Measurement Answer(const MeasureRequest& request) const {
     Measurement measurement;
     measurement.ticket = request.ticket;

@@ -48,7 +48,7 @@ PoolOptions Patient() {
   return options;
 }
 
-// So that what a fault costs is told from what compiling costs, which is up to the machine's other work.
+// The harmless ones, so that what a fault costs is told from what compiling costs, which is up to the machine's other work.
 void BuildBeforehand(const AgentProcess& agent, const std::vector<Candidate>& candidates) {
   auto pool = Reach({agent.endpoint()}, Patient(), true);
   ASSERT_TRUE(pool) << pool.error().message;
@@ -63,17 +63,16 @@ TEST_P(Misbehaves, CostsItsTimeLimitAtMostAndLeavesNothing) {
   AgentProcess agent(kAgent);
   auto pool = Reach({agent.endpoint()}, Patient(), true);
   ASSERT_TRUE(pool) << pool.error().message;
-  // Compiled beforehand, with whatever headers it takes: the limit is one of running.
   ASSERT_TRUE((*pool)->Submit({1, FaultCandidate("ok"), 0, false}));
   EXPECT_EQ(Gather(**pool, 1).at(1).status, MeasureStatus::kOk);
-  const auto begin = Clock::now();
+  auto begin = Clock::now();
   ASSERT_TRUE((*pool)->Submit({2, FaultCandidate(behaviour), 0, false}));
   const auto one = Gather(**pool, 1);
-  const auto took = Clock::now() - begin;
   ASSERT_EQ(one.count(2), 1U);
   EXPECT_STREQ(ToString(one.at(2).status), ToString(status)) << one.at(2).message;
-  EXPECT_LT(took, kLimit + kOverhead);
+  begin += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(one.at(2).build_seconds));  // no part of the fault
   RecordTime(begin);
+  EXPECT_LT(Clock::now() - begin, kLimit + kOverhead);
   ASSERT_TRUE((*pool)->Submit({3, FaultCandidate("ok", 1), 0, false}));
   EXPECT_EQ(Gather(**pool, 1).at(3).status, MeasureStatus::kOk) << "the board goes on";
   pool->reset();
@@ -93,7 +92,7 @@ TEST(AgentProcess, KilledMidKernelItsWorkMovesOnAndItsWorkerDiesWithIt) {
   AgentProcess one(kAgent), two(kAgent);
   std::vector<Candidate> candidates;
   for (int64_t i = 1; i <= 6; ++i) candidates.push_back(FaultCandidate(i <= 2 ? "endless_loop" : "ok", i));
-  for (const AgentProcess* agent : {&one, &two}) BuildBeforehand(*agent, candidates);
+  for (const AgentProcess* agent : {&one, &two}) BuildBeforehand(*agent, {candidates.begin() + 2, candidates.end()});
   Notices notices;
   auto pool = Reach({one.endpoint(), two.endpoint()}, notices.In(Patient()), true);
   ASSERT_TRUE(pool) << pool.error().message;
@@ -123,7 +122,7 @@ TEST(AgentProcess, RebootedAloneItGoesOnWhereItWas) {
   AgentProcess agent(kAgent);
   std::vector<Candidate> candidates;
   for (int64_t i = 1; i <= 5; ++i) candidates.push_back(FaultCandidate(i == 1 ? "endless_loop" : "ok", i));
-  BuildBeforehand(agent, candidates);
+  BuildBeforehand(agent, {candidates.begin() + 1, candidates.end()});
   Notices notices;
   auto pool = Reach({agent.endpoint()}, notices.In(Patient()), true);
   ASSERT_TRUE(pool) << pool.error().message;
