@@ -128,7 +128,7 @@ Status CheckMeasurement(const Measurement& m) {
   if (m.status != MeasureStatus::kOk) return {};
   if (m.seconds.empty()) return Error{ErrorCode::kInvalidInput, "status ok without a single sample"};
   for (const double sample : m.seconds)
-    if (!std::isfinite(sample) || sample < 0) return Error{ErrorCode::kInvalidInput, fmt::format("a sample of {} seconds", sample)};
+    if (!std::isfinite(sample) || sample <= 0) return Error{ErrorCode::kInvalidInput, fmt::format("a sample of {} seconds", sample)};
   return {};
 }
 
