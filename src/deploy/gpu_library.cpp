@@ -108,8 +108,7 @@ class TableEntry {
 };
 
 // The reference of each kernel's workload, compiled into the test.
-Status AddTest(const TemplateLibrary& library, const Target& target, const std::vector<PlannedKernel>& kernels, LibraryFiles& files,
-               std::string& cmake) {
+Status AddTest(const TemplateLibrary& library, const std::vector<PlannedKernel>& kernels, LibraryFiles& files, std::string& cmake) {
   std::string externs, tables, cases, sources;
   for (size_t i = 0; i < kernels.size(); ++i) {
     const Candidate& candidate = *kernels[i].candidate;
@@ -143,7 +142,6 @@ Status AddTest(const TemplateLibrary& library, const Target& target, const std::
       "  target_link_libraries(gpu_test lathe_gpu_kernels)\n  add_test(NAME kernels_agree_with_their_reference COMMAND gpu_test)\n"
       "  set_tests_properties(kernels_agree_with_their_reference PROPERTIES SKIP_RETURN_CODE 77)\n",
       sources);
-  (void)target;
   return {};
 }
 
@@ -193,13 +191,15 @@ Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, LibraryP
       "    {{}}}};\nconst lathe_gpu_kernel_info lathe_gpu_infos[] = {{\n{}    {{}}}};\nconst size_t lathe_gpu_count = {};\n",
       tables, data, infos, kernels.size());
   if (opencl)
-    if (Status added = AddTest(library, plan.target, kernels, files, test); !added) return added.error();
+    if (Status added = AddTest(library, kernels, files, test); !added) return added.error();
   files["CMakeLists.txt"] =
       FilledLibraryFile("gpu_CMakeLists.txt.in",
                         {{"@BACKEND@", plan.target.backend},
                          {"@LINK@", opencl ? "find_package(OpenCL REQUIRED)\ntarget_link_libraries(lathe_gpu_kernels PUBLIC OpenCL::OpenCL)"
                                            : "target_link_libraries(lathe_gpu_kernels PUBLIC ${CMAKE_DL_LIBS})"},
                          {"@TEST@", test}});
+  files["cmake/lathe_gpu_kernels-config.cmake"] =
+      FilledLibraryFile("lathe_gpu_kernels-config.cmake", {{"@DEPENDENCY@", opencl ? "find_dependency(OpenCL)\n" : ""}});
   files["report.json"] = ToJson(plan).dump(2, ' ', false, nlohmann::detail::error_handler_t::replace) + "\n";
   return files;
 }

@@ -47,7 +47,7 @@ typedef struct lathe_gpu_kernel_info {
 } lathe_gpu_kernel_info;
 const lathe_gpu_kernel_info* lathe_gpu_kernels_table(size_t* count);
 
-/* Its place in the table; -1 when there is none. */
+/* The place in the table of the one kernel that has these attributes, "resize:oh=640,ow=640"; -1 when there is none, or more than one. */
 int lathe_gpu_find(const char* workload);
 
 /* Loads the program and enqueues the packing of the constants, whose plain memory may be released once the queue has got that far. `constants`
