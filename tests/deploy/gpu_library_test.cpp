@@ -123,6 +123,48 @@ TEST(GpuLibrary, BuildsWithoutLatheAndAgreesWithItsReferenceOnOpenCl) {
   }
 }
 
+constexpr const char* kFindingProgram = R"(
+#include <cstring>
+#include "lathe_gpu_kernels.h"
+int main() {
+  if (lathe_gpu_find("resize:oh=9") < 0 || lathe_gpu_find("resize:oh=9") != lathe_gpu_find("resize:w=23,h=17")) return 1;
+  if (lathe_gpu_find("resize:h=17,oh=8") >= 0 || lathe_gpu_find("size:oh=9") >= 0 || lathe_gpu_find("resize:oh=99") >= 0) return 2;
+  if (lathe_gpu_find("resize:n=1") >= 0 || std::strstr(lathe_gpu_last_error(), "may be") == nullptr) return 3;
+  return 0;
+}
+)";
+constexpr const char* kFindingProject = R"(
+cmake_minimum_required(VERSION 3.10)
+project(finding CXX)
+find_package(lathe_gpu_kernels REQUIRED)
+add_executable(finding finding.cpp)
+target_link_libraries(finding lathe_gpu_kernels::lathe_gpu_kernels)
+)";
+
+TEST(GpuLibrary, IsFoundWhereItWasInstalledAndFindsAKernelByWhatMakesItUnlikeTheOthers) {
+  Result<TempDir> dir = TempDir::Create("gpu-library");
+  ASSERT_TRUE(dir);
+  const LibraryPlan plan{
+      Gpu("opencl"), {Unplanned(Product(), "resize:c=3,h=17,w=23,oh=9,ow=31"), Unplanned(Product(), "resize:c=4,h=16,w=20,oh=8,ow=10")}};
+  const auto files = GenerateGpuLibrary(Product(), plan, SourceOf(Product(), plan.target));
+  ASSERT_TRUE(files) << files.error().message;
+  const std::string place = dir->path().string();
+  ASSERT_TRUE(WriteLibrary(*files, dir->path() / "kernels"));
+  std::filesystem::create_directory(dir->path() / "finding");
+  ASSERT_TRUE(WriteFile(dir->path() / "finding/finding.cpp", kFindingProgram));
+  ASSERT_TRUE(WriteFile(dir->path() / "finding/CMakeLists.txt", kFindingProject));
+  const std::filesystem::path log = dir->path() / "log";
+  ASSERT_EQ(Shell(fmt::format(
+                      "cd {} && cmake -S kernels -B build && cmake --build build --target lathe_gpu_kernels && "
+                      "cmake --install build --prefix installed && cmake -S finding -B finding/build -DCMAKE_PREFIX_PATH=$PWD/installed && "
+                      "cmake --build finding/build",
+                      place),
+                  log),
+            0)
+      << *ReadFile(log);
+  EXPECT_EQ(Shell(place + "/finding/build/finding", log), 0) << *ReadFile(log);
+}
+
 constexpr const char* kCudaProgram = R"(
 #include <cstdio>
 #include <vector>
