@@ -31,4 +31,15 @@ extern const LatheKernelData lathe_gpu_data[];
 extern const lathe_gpu_kernel_info lathe_gpu_infos[];
 extern const size_t lathe_gpu_count;
 
+// What of a driver gpu_library.cpp needs; gpu_opencl.cpp and gpu_cuda.cpp have it. Programs and kernels are the driver's handles.
+lathe_gpu_status lathe_gpu_load(size_t index, lathe_gpu_device device, const char* cache, void** program);
+lathe_gpu_status lathe_gpu_find_kernel(void* program, const LatheLaunch& launch, void** kernel);
+lathe_gpu_status lathe_gpu_allocate(lathe_gpu_device device, size_t bytes, lathe_gpu_memory* memory);
+// Enqueues; `values` are pointers to a kernel's arguments, of so many `bytes` each.
+lathe_gpu_status lathe_gpu_launch(void* kernel, const LatheLaunch& launch, lathe_gpu_queue queue, size_t count, const void* const* values,
+                                  const size_t* bytes);
+void lathe_gpu_free(lathe_gpu_memory memory);
+void lathe_gpu_release_kernel(void* kernel);
+void lathe_gpu_unload(void* program);
+
 lathe_gpu_status lathe_gpu_fail(lathe_gpu_status status, const char* format, ...) __attribute__((format(printf, 2, 3)));

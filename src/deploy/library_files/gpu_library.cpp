@@ -1,3 +1,4 @@
+// Handles and their runs, over what gpu_data.h asks of a driver.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -7,6 +8,11 @@
 namespace {
 
 thread_local char last_error[1024];
+
+struct Step {
+  void* kernel;
+  const LatheLaunch* launch;
+};
 
 // "operator:name=value,..." -> "operator:", then each "name=value".
 std::vector<std::string> PartsOf(const std::string& workload) {
@@ -57,4 +63,111 @@ extern "C" int lathe_gpu_find(const char* workload) {
   if (found < 0)
     lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_find: there is no kernel for '%s'", workload == nullptr ? "(null)" : workload);
   return found;
+}
+
+struct lathe_gpu_kernel {
+  size_t index = 0;
+  void* program = nullptr;
+  std::vector<Step> prepare, run;
+  std::vector<lathe_gpu_memory> packed;
+  // Of a launch; here, so that running allocates nothing.
+  std::vector<lathe_gpu_memory> memory;
+  std::vector<const void*> values;
+  std::vector<size_t> bytes;
+};
+
+namespace {
+
+lathe_gpu_status FindKernels(lathe_gpu_kernel& handle, const LatheLaunch* launches, int count, std::vector<Step>& steps) {
+  for (int i = 0; i < count; ++i) {
+    steps.push_back({nullptr, &launches[i]});
+    if (const auto bad = lathe_gpu_find_kernel(handle.program, launches[i], &steps.back().kernel); bad != LATHE_GPU_OK) return bad;
+  }
+  return LATHE_GPU_OK;
+}
+
+// The kernel's arguments: what lies in handle.memory, then `count` numbers, then the workspace where there is one, then the launch's own.
+lathe_gpu_status Enqueue(lathe_gpu_kernel& handle, const Step& step, lathe_gpu_queue queue, const int* numbers, int count,
+                         const lathe_gpu_memory* workspace) {
+  handle.values.clear();
+  handle.bytes.clear();
+  const auto pass = [&](const void* value, size_t bytes) {
+    handle.values.push_back(value);
+    handle.bytes.push_back(bytes);
+  };
+  for (const lathe_gpu_memory& each : handle.memory) pass(&each, sizeof each);
+  for (int i = 0; i < count; ++i) pass(&numbers[i], sizeof numbers[i]);
+  if (workspace != nullptr) pass(workspace, sizeof *workspace);
+  for (int i = 0; i < step.launch->argument_count; ++i) pass(&step.launch->arguments[i], sizeof step.launch->arguments[i]);
+  return lathe_gpu_launch(step.kernel, *step.launch, queue, handle.values.size(), handle.values.data(), handle.bytes.data());
+}
+
+lathe_gpu_status Pack(lathe_gpu_kernel& handle, lathe_gpu_device device, lathe_gpu_queue queue, const lathe_gpu_memory* constants) {
+  const LatheKernelData& data = lathe_gpu_data[handle.index];
+  const lathe_gpu_kernel_info& info = lathe_gpu_infos[handle.index];
+  for (size_t i = 0; i < info.tensor_count; ++i)
+    if (info.tensors[i].role == 'c') handle.memory.push_back(info.tensors[i].bytes > 0 && constants != nullptr ? constants[i] : lathe_gpu_memory{});
+  for (size_t i = 0; i < info.tensor_count; ++i) {
+    if (data.packed_bytes[i] == 0) continue;
+    if (const auto bad = lathe_gpu_allocate(device, data.packed_bytes[i], &handle.packed[i]); bad != LATHE_GPU_OK) return bad;
+    handle.memory.push_back(handle.packed[i]);
+  }
+  for (const Step& step : handle.prepare)
+    if (const auto bad = Enqueue(handle, step, queue, nullptr, 0, nullptr); bad != LATHE_GPU_OK) return bad;
+  return LATHE_GPU_OK;
+}
+
+}  // namespace
+
+extern "C" lathe_gpu_status lathe_gpu_create(size_t index, lathe_gpu_device device, lathe_gpu_queue queue, const lathe_gpu_memory* constants,
+                                             const char* cache, lathe_gpu_kernel** kernel) {
+  if (kernel != nullptr) *kernel = nullptr;
+  if (kernel == nullptr || index >= lathe_gpu_count) return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_create: no kernel %zu", index);
+  auto* made = new lathe_gpu_kernel;
+  made->index = index;
+  made->packed.resize(lathe_gpu_infos[index].tensor_count);
+  const LatheKernelData& data = lathe_gpu_data[index];
+  lathe_gpu_status status = lathe_gpu_load(index, device, cache, &made->program);
+  if (status == LATHE_GPU_OK) status = FindKernels(*made, data.prepare, data.prepare_count, made->prepare);
+  if (status == LATHE_GPU_OK) status = FindKernels(*made, data.run, data.run_count, made->run);
+  if (status == LATHE_GPU_OK) status = Pack(*made, device, queue, constants);
+  if (status != LATHE_GPU_OK) {
+    lathe_gpu_destroy(made);
+    return status;
+  }
+  made->memory.resize(made->packed.size());
+  size_t arguments = 0;
+  for (const Step& step : made->run)
+    arguments = std::max(arguments, made->memory.size() + static_cast<size_t>(data.dynamic_count + 1 + step.launch->argument_count));
+  made->values.reserve(arguments);
+  made->bytes.reserve(arguments);
+  *kernel = made;
+  return LATHE_GPU_OK;
+}
+
+extern "C" lathe_gpu_status lathe_gpu_run(lathe_gpu_kernel* kernel, lathe_gpu_queue queue, const lathe_gpu_memory* tensors,
+                                          lathe_gpu_memory workspace) {
+  if (kernel == nullptr || tensors == nullptr) return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_run: a null pointer");
+  const LatheKernelData& data = lathe_gpu_data[kernel->index];
+  const lathe_gpu_kernel_info& info = lathe_gpu_infos[kernel->index];
+  if (info.workspace_bytes > 0 && workspace == lathe_gpu_memory{})
+    return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_run: %s needs a workspace of %zu bytes", info.workload, info.workspace_bytes);
+  for (size_t i = 0; i < info.tensor_count; ++i)
+    kernel->memory[i] = data.packed_bytes[i] > 0 ? kernel->packed[i] : info.tensors[i].bytes > 0 ? tensors[i] : lathe_gpu_memory{};
+  for (const Step& step : kernel->run)
+    if (const auto bad = Enqueue(*kernel, step, queue, data.dynamic, data.dynamic_count, info.workspace_bytes > 0 ? &workspace : nullptr);
+        bad != LATHE_GPU_OK)
+      return bad;
+  return LATHE_GPU_OK;
+}
+
+extern "C" void lathe_gpu_destroy(lathe_gpu_kernel* kernel) {
+  if (kernel == nullptr) return;
+  for (const std::vector<Step>* steps : {&kernel->prepare, &kernel->run})
+    for (const Step& step : *steps)
+      if (step.kernel != nullptr) lathe_gpu_release_kernel(step.kernel);
+  for (const lathe_gpu_memory memory : kernel->packed)
+    if (memory != lathe_gpu_memory{}) lathe_gpu_free(memory);
+  if (kernel->program != nullptr) lathe_gpu_unload(kernel->program);
+  delete kernel;
 }
