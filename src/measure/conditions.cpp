@@ -102,4 +102,30 @@ void Describe(const Conditions& before, const Conditions& after, std::map<std::s
     into["steal_ms"] = fmt::format("{:.0f}", 1000 * (after.steal_seconds - before.steal_seconds));
 }
 
+void Describe(const worker::GpuConditions& before, const worker::GpuConditions& after, std::map<std::string, std::string>& into) {
+  const auto both = [&](const char* name, double first, double second) {
+    if (first > 0) into[fmt::format("gpu_{}_before", name)] = fmt::format("{:.6g}", first);
+    if (second > 0) into[fmt::format("gpu_{}_after", name)] = fmt::format("{:.6g}", second);
+  };
+  both("mhz", before.mhz, after.mhz);
+  both("memory_mhz", before.memory_mhz, after.memory_mhz);
+  both("temperature_c", before.temperature_c, after.temperature_c);
+  both("watts", before.milliwatts / 1e3, after.milliwatts / 1e3);
+  // NVML's bits. A power limit is how many boards run all the time; heat and a weak supply come and go.
+  struct Reason {
+    uint64_t bit;
+    const char* name;
+    bool throttles;
+  };
+  constexpr Reason kReasons[] = {{0x2, "set", false},  {0x4, "power_limit", false}, {0x8, "slowdown", true},
+                                 {0x20, "heat", true}, {0x40, "heat", true},        {0x80, "power_brake", true}};
+  std::string names;
+  for (const Reason& reason : kReasons) {
+    if (((before.clock_reasons | after.clock_reasons) & reason.bit) == 0) continue;
+    if (names.find(reason.name) == std::string::npos) names += (names.empty() ? "" : ",") + std::string(reason.name);
+    if (reason.throttles) into["throttled"] = "1";
+  }
+  if (!names.empty()) into["gpu_clock_reasons"] = names;
+}
+
 }  // namespace lathe

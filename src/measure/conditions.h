@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "measure/worker_protocol.h"
+
 namespace lathe {
 
 struct Conditions {
@@ -35,5 +37,8 @@ class ConditionReader {
 // "load_before", "mhz_after", "temperature_c_before", …, "power_mode", "governor"; "throttled" and "steal_ms" where they
 // rose.
 void Describe(const Conditions& before, const Conditions& after, std::map<std::string, std::string>& into);
+
+// "gpu_mhz_before", "gpu_watts_after", …, and "gpu_clock_reasons" in words; "throttled" where heat or the supply held the clock down.
+void Describe(const worker::GpuConditions& before, const worker::GpuConditions& after, std::map<std::string, std::string>& into);
 
 }  // namespace lathe

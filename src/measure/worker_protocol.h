@@ -107,6 +107,12 @@ enum SandboxFlags : uint32_t {
   kPriority = 64
 };
 
+// Of a GPU, as its driver's management library tells; 0: not known.
+struct GpuConditions {
+  uint32_t mhz, memory_mhz, temperature_c, milliwatts;
+  uint64_t clock_reasons;  // bits of NVML: why its clock is below the highest
+};
+
 struct ResultHeader {
   uint32_t magic;
   Stage stage;
@@ -126,6 +132,7 @@ struct ResultHeader {
   uint64_t fault_address;
   double load_seconds, prepare_seconds, first_run_seconds, timed_seconds;
   uint64_t voluntary_switches, involuntary_switches;  // while timing
+  GpuConditions gpu_before, gpu_after;                // timing
   double energy_begin, energy_end;                    // CLOCK_MONOTONIC; equal when there was no such stretch
   uint64_t energy_runs;                               // in it
   char message[768];

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "measure/conditions.h"
 #include "measure/verification.h"
 
 namespace lathe {
@@ -351,6 +352,7 @@ void WorkerRun::Judge(Measurement& measurement) const {
   conditions["first_run_us"] = fmt::format("{:.1f}", 1e6 * header_.first_run_seconds);
   conditions["timed_ms"] = fmt::format("{:.2f}", 1e3 * header_.timed_seconds);
   if (header_.device_clock != 0) conditions["clock"] = "device";
+  Describe(header_.gpu_before, header_.gpu_after, conditions);
   if ((job_->flags & worker::kColdCache) != 0) conditions.insert_or_assign("cache", std::string("cold"));
 }
 

@@ -131,8 +131,8 @@ class FakeCuda : public testing::Test {
     ::setenv("LATHE_FAKE_CUDA_LOG", (dir_->path() / "log").c_str(), 1);
   }
   void TearDown() override {
-    for (const char* name : {"LATHE_CUDA_DRIVER", "LATHE_NVRTC", "LATHE_FAKE_CUBIN", "LATHE_FAKE_CUDA_LOG", "LATHE_FAKE_CUDA_FAIL",
-                             "LATHE_FAKE_NVRTC_ERROR", "LATHE_FAKE_NVRTC_SLEEP"})
+    for (const char* name : {"LATHE_CUDA_DRIVER", "LATHE_NVML", "LATHE_NVRTC", "LATHE_FAKE_CUBIN", "LATHE_FAKE_CUDA_LOG",
+                             "LATHE_FAKE_CUDA_FAIL", "LATHE_FAKE_NVRTC_ERROR", "LATHE_FAKE_NVRTC_SLEEP"})
       ::unsetenv(name);
   }
 
@@ -179,6 +179,23 @@ TEST_F(FakeCuda, MeasuresThroughTheDriver) {
   EXPECT_EQ(log.find("cuLaunchKernel pack"), log.rfind("cuLaunchKernel pack"));
   EXPECT_THAT(log, testing::HasSubstr("cuEventRecord\ncuLaunchKernel twice\ncuLaunchKernel add\ncuLaunchKernel add\ncuLaunchKernel add\n"
                                       "cuEventRecord\ncuStreamSynchronize\n"));
+}
+
+TEST_F(FakeCuda, TellsTheGpusClocksAndHeatWhereTheDriverDoes) {
+  ::setenv("LATHE_NVML", "none.so", 1);
+  EXPECT_EQ(Measure(16, Options()).conditions.count("gpu_mhz_after"), 0U);
+  ::setenv("LATHE_NVML", LATHE_FAKE_CUDA_DRIVER, 1);
+  const Measurement cool = Measure(16, Options());
+  ASSERT_STREQ(ToString(cool.status), "ok") << cool.message;
+  EXPECT_EQ(cool.conditions.at("gpu_mhz_before"), "921");
+  EXPECT_EQ(cool.conditions.at("gpu_memory_mhz_after"), "1600");
+  EXPECT_EQ(cool.conditions.at("gpu_temperature_c_after"), "41");
+  EXPECT_EQ(cool.conditions.count("gpu_watts_after"), 0U) << "this library cannot tell";
+  EXPECT_EQ(cool.conditions.count("throttled"), 0U);
+  ::setenv("LATHE_FAKE_CUDA_FAIL", "nvmlDeviceGetCurrentClocksThrottleReasons=68", 1);  // 0x44
+  const Measurement hot = Measure(16, Options());
+  EXPECT_EQ(hot.conditions.at("gpu_clock_reasons"), "power_limit,heat");
+  EXPECT_EQ(hot.conditions.at("throttled"), "1");
 }
 
 TEST_F(FakeCuda, DoesNotTrustAClockThatRunsTooFast) {

@@ -104,6 +104,10 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
   }
   return Note("cuDeviceGetAttribute");
 }
+int cuDeviceGetPCIBusId(char* id, int bytes, int) {
+  std::snprintf(id, static_cast<size_t>(bytes), "0000:01:00.0");
+  return Note("cuDeviceGetPCIBusId");
+}
 int cuDevicePrimaryCtxRetain(void** context, int) {
   static int only;
   *context = &only;
@@ -172,5 +176,26 @@ int cuLaunchKernel(void* function, unsigned groups_x, unsigned groups_y, unsigne
   for (unsigned y = 0; y < groups_y * items_y; ++y)
     for (unsigned x = 0; x < groups_x * items_x; ++x) kernel(static_cast<int>(x), static_cast<int>(y), arguments);
   return Note("cuLaunchKernel", kernel == &Pack ? "pack" : kernel == &Twice ? "twice" : "add");
+}
+
+// The management library (LATHE_NVML), of the same device.
+int nvmlInit_v2() { return Note("nvmlInit_v2"); }
+int nvmlDeviceGetHandleByPciBusId_v2(const char* id, void** device) {
+  static int only;
+  *device = &only;
+  return std::strcmp(id, "0000:01:00.0") == 0 ? Note("nvmlDeviceGetHandleByPciBusId_v2") : 6;
+}
+int nvmlDeviceGetClockInfo(void*, int which, unsigned* mhz) {
+  *mhz = which == 1 ? 921 : 1600;
+  return Note("nvmlDeviceGetClockInfo");
+}
+int nvmlDeviceGetTemperature(void*, int, unsigned* celsius) {
+  *celsius = 41;
+  return Note("nvmlDeviceGetTemperature");
+}
+// Told to fail, it tells the code as the reasons instead.
+int nvmlDeviceGetCurrentClocksThrottleReasons(void*, unsigned long long* reasons) {
+  *reasons = static_cast<unsigned long long>(Note("nvmlDeviceGetCurrentClocksThrottleReasons"));
+  return 0;
 }
 }

@@ -5,6 +5,7 @@
 
 #include "measure/worker/cuda_library.h"
 #include "measure/worker/gpu_device.h"
+#include "measure/worker/nvml.h"
 
 namespace lathe::worker {
 namespace {
@@ -26,6 +27,8 @@ class CudaGpu : public GpuDevice {
     if (result == kCudaSuccess) result = cuda_.DevicePrimaryCtxRetain(&context, device);
     if (result == kCudaSuccess) result = cuda_.CtxSetCurrent(context);
     if (result != kCudaSuccess) return "create a context: " + cuda_.Failure(result);
+    char bus_id[32] = {};
+    if (cuda_.DeviceGetPciBusId(bus_id, sizeof bus_id, device) == kCudaSuccess) nvml_.Open(bus_id);
     constexpr unsigned kNonBlocking = 1;  // beside the legacy stream, which nobody uses here
     result = cuda_.StreamCreate(&stream_, kNonBlocking);
     for (void** event : {&first_, &last_, &anchor_})
@@ -102,6 +105,8 @@ class CudaGpu : public GpuDevice {
     return 1e-3 * static_cast<double>(milliseconds);
   }
 
+  GpuConditions Conditions() override { return nvml_.Read(); }
+
   double SecondsSinceFirstRun() override {
     float milliseconds = 0;
     if (!has_anchor_ || cuda_.EventElapsedTime(&milliseconds, anchor_, last_) != kCudaSuccess) return 0;
@@ -110,6 +115,7 @@ class CudaGpu : public GpuDevice {
 
  private:
   CudaLibrary cuda_;
+  Nvml nvml_;
   void *stream_ = nullptr, *module_ = nullptr;
   void *first_ = nullptr, *last_ = nullptr, *anchor_ = nullptr;  // events around the last run, and behind the first one
   bool timed_ = false, has_anchor_ = false, out_of_resources_ = false;

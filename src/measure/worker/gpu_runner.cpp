@@ -96,6 +96,8 @@ class GpuRunner : public Runner {
 
   double DeviceSeconds() const override { return clock_ == Clock::kRight ? device_seconds_ : 0; }
 
+  GpuConditions Conditions() override { return device_->Conditions(); }
+
   void Poison(unsigned char pattern) override {
     for (uint32_t i = 0; i < job_.tensor_count; ++i)
       if (job_.tensors[i].role == Role::kOut && plain_[i].whole != 0)

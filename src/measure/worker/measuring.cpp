@@ -66,6 +66,7 @@ void TakeSamples(const Job& job, Runner& runner, ResultFile& results) {
   const double run_seconds =
       hopeless ? header.first_run_seconds : RunUntilWarm(runner, header.first_run_seconds, options.warmup_seconds, cold);
   header.repeats = cold ? 1 : plan.Repeats(run_seconds);
+  header.gpu_before = runner.Conditions();
   ::getrusage(RUSAGE_SELF, &before);
   while (!plan.done()) {
     if (cold) runner.Flush();
@@ -73,6 +74,7 @@ void TakeSamples(const Job& job, Runner& runner, ResultFile& results) {
     plan.Add(seconds, Now() - begin);
   }
   ::getrusage(RUSAGE_SELF, &after);
+  header.gpu_after = runner.Conditions();
   header.voluntary_switches = static_cast<uint64_t>(after.ru_nvcsw - before.ru_nvcsw);
   header.involuntary_switches = static_cast<uint64_t>(after.ru_nivcsw - before.ru_nivcsw);
   header.timed_seconds = Now() - begin;

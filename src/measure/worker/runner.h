@@ -17,10 +17,12 @@ class Runner {
   virtual void Allocate() = 0;
   virtual void Load() = 0;  // the artifact, from kArtifactFd
   virtual void MakeInputs() = 0;
-  virtual void Prepare() = 0;                      // packs constants, where the template does
-  virtual void Run() = 0;                          // once, complete on return
+  virtual void Prepare() = 0;  // packs constants, where the template does
+  virtual void Run() = 0;      // once, complete on return
   // The last run by the device's own clock; 0 where it has none, and then the time around Run() counts.
   virtual double DeviceSeconds() const { return 0; }
+  // Of the device, now; nothing where nobody tells.
+  virtual GpuConditions Conditions() { return {}; }
   virtual void Poison(unsigned char pattern) = 0;  // overwrites every output
   virtual void Flush() = 0;                        // puts every tensor out of the caches
   // Checks what lies around the tensors, then copies the outputs into a slot of the results.
