@@ -22,6 +22,7 @@ fi
 mkdir -p "$out"
 
 step "an agent on loopback"
+rm -f "$out/agent.port"
 $bin/lathe-agent --listen 127.0.0.1:0 --directory "$out/agent" > "$out/agent.port" 2> "$out/agent.log" &
 agent=$!
 trap 'kill "$agent" 2> /dev/null || true' EXIT

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-
 #include "codegen/c_literal.h"
 #include "codegen/candidate_source.h"
 #include "core/hash.h"
@@ -49,8 +47,6 @@ class TableEntry {
     if (!prepare) return prepare.error();
     Result<std::vector<Launch>> run = parts->tmpl->Launches(*parts->op, candidate_, target_);
     if (!run) return run.error();
-    for (std::vector<Launch>* launches : {&*prepare, &*run})  // no work items: nothing to do, which OpenCL 1.2 cannot say
-      std::erase_if(*launches, [](const Launch& launch) { return std::count(launch.global.begin(), launch.global.end(), 0U) > 0; });
 
     // A terminating zero, should the driver want text.
     tables += fmt::format("alignas(64) const unsigned char program_{}[] = {{{}0}};\n", index_, Bytes(*program));
