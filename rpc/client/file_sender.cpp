@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "core/file.h"
@@ -20,8 +22,8 @@ constexpr double kLeastBytesPerSecond = 64 << 10;
 // One file: Missing, then chunks.
 class FileSender::Upload : public grpc::ClientWriteReactor<v1::UploadChunk> {
  public:
-  Upload(FileSender* sender, const std::string& lease, const std::string& sha256, std::string content)
-      : sender_(sender), content_(std::move(content)) {
+  Upload(FileSender* sender, uint64_t of_session, const std::string& lease, const std::string& sha256, std::string content)
+      : session(of_session), sender_(sender), content_(std::move(content)) {
     chunk_.set_lease_id(lease);
     chunk_.set_sha256(sha256);
     chunk_.set_bytes(content_.size());
@@ -50,6 +52,7 @@ class FileSender::Upload : public grpc::ClientWriteReactor<v1::UploadChunk> {
   }
 
   std::vector<Then> waiting;  // with the sender's lock, while it is under way; first, so that it goes last
+  const uint64_t session;
 
  private:
   void Next() {
@@ -95,6 +98,11 @@ FileSender::FileSender(const LinkOptions& options, v1::Board::Stub* stub)
     : endpoint_(options.endpoint), call_seconds_(options.call_seconds), upload_seconds_(options.upload_seconds), stub_(stub) {}
 FileSender::~FileSender() = default;
 
+uint64_t FileSender::NewSession() {
+  const std::lock_guard lock(mutex_);
+  return ++sessions_;
+}
+
 bool FileSender::IsThere(const std::string& path, std::string& sha256) {
   const std::lock_guard lock(mutex_);
   const auto known = hashes_.find(path);
@@ -103,7 +111,7 @@ bool FileSender::IsThere(const std::string& path, std::string& sha256) {
   return on_board_.count(sha256) != 0;
 }
 
-void FileSender::Send(const std::string& path, const std::string& lease, Then then) {
+void FileSender::Send(uint64_t session, const std::string& path, const std::string& lease, Then then) {
   std::string sha256;
   if (IsThere(path, sha256)) return then(sha256);
   Result<std::string> content = ReadFile(path);
@@ -113,11 +121,12 @@ void FileSender::Send(const std::string& path, const std::string& lease, Then th
   bool first = false;
   {
     const std::lock_guard lock(mutex_);
+    if (session <= given_up_) return;
     hashes_[path] = sha256;
     if (on_board_.count(sha256) == 0) {
       std::shared_ptr<Upload>& under_way = under_way_[sha256];
       first = under_way == nullptr;
-      if (first) under_way = std::make_shared<Upload>(this, lease, sha256, std::move(*content));
+      if (first) under_way = std::make_shared<Upload>(this, session, lease, sha256, std::move(*content));
       under_way->waiting.push_back(std::move(then));
       upload = under_way;
     }
@@ -126,13 +135,18 @@ void FileSender::Send(const std::string& path, const std::string& lease, Then th
   if (first) upload->Start(upload);
 }
 
-void FileSender::CancelAll() {
-  std::map<std::string, std::shared_ptr<Upload>> given_up;
+void FileSender::GiveUp(uint64_t session) {
+  std::vector<std::shared_ptr<Upload>> given_up;
   {
     const std::lock_guard lock(mutex_);
-    std::swap(given_up, under_way_);
+    given_up_ = std::max(given_up_, session);
+    for (auto upload = under_way_.begin(); upload != under_way_.end();) {
+      const bool ends = upload->second->session <= given_up_;
+      if (ends) given_up.push_back(upload->second);
+      upload = ends ? under_way_.erase(upload) : std::next(upload);
+    }
   }
-  for (const auto& [sha256, upload] : given_up) upload->Cancel();
+  for (const std::shared_ptr<Upload>& upload : given_up) upload->Cancel();
 }
 
 void FileSender::Forget(const std::string& sha256) {

@@ -23,9 +23,11 @@ class FileSender {
   FileSender(const LinkOptions& options, v1::Board::Stub* stub);
   ~FileSender();
 
-  // Calls `then` from any thread, perhaps from within.
-  void Send(const std::string& path, const std::string& lease, Then then);
-  void CancelAll();                        // what is under way ends with an error
+  // Whoever sends is one of a row of sessions.
+  uint64_t NewSession();
+  // Calls `then` from any thread, perhaps from within. For a session that was given up no upload begins.
+  void Send(uint64_t session, const std::string& path, const std::string& lease, Then then);
+  void GiveUp(uint64_t session);           // and those before it: what they have under way ends with an error
   void Forget(const std::string& sha256);  // the board says it does not have it
   void ForgetAll();                        // it restarted
 
@@ -37,6 +39,7 @@ class FileSender {
   const double call_seconds_, upload_seconds_;
   v1::Board::Stub* const stub_;
   std::mutex mutex_;
+  uint64_t sessions_ = 0, given_up_ = 0;                      // counted from 1; given up so far
   std::set<std::string> on_board_;                            // by SHA-256
   std::map<std::string, std::string> hashes_;                 // of local files
   std::map<std::string, std::shared_ptr<Upload>> under_way_;  // by SHA-256

@@ -36,7 +36,7 @@ class GrpcLink : public BoardLink {
   void Connect(uint64_t attempt, const SessionSpec& spec, const std::vector<uint64_t>& outstanding,
                std::function<void(LinkEvent)> events) override {
     Disconnect();
-    auto next = std::make_shared<Attempt>(state_, attempt, std::move(events));
+    auto next = std::make_shared<LinkAttempt>(state_, attempt, std::move(events));
     {
       const std::lock_guard lock(mutex_);
       attempt_ = next;
@@ -44,7 +44,7 @@ class GrpcLink : public BoardLink {
     next->Start(spec, outstanding);
   }
   void Disconnect() override {
-    std::shared_ptr<Attempt> attempt;
+    std::shared_ptr<LinkAttempt> attempt;
     {
       const std::lock_guard lock(mutex_);
       attempt = std::move(attempt_);
@@ -89,7 +89,7 @@ class GrpcLink : public BoardLink {
   }
 
  private:
-  std::shared_ptr<Attempt> Current() {
+  std::shared_ptr<LinkAttempt> Current() {
     const std::lock_guard lock(mutex_);
     return attempt_;
   }
@@ -99,7 +99,7 @@ class GrpcLink : public BoardLink {
 
   std::shared_ptr<LinkState> state_;
   std::mutex mutex_;
-  std::shared_ptr<Attempt> attempt_;
+  std::shared_ptr<LinkAttempt> attempt_;
 };
 
 }  // namespace

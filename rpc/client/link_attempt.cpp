@@ -27,10 +27,10 @@ bool IsPermanent(const grpc::Status& status) {
 
 }  // namespace
 
-Attempt::Attempt(std::shared_ptr<LinkState> state, uint64_t number, std::function<void(LinkEvent)> events)
-    : counted_(state), state_(std::move(state)), number_(number), events_(std::move(events)) {}
+LinkAttempt::LinkAttempt(std::shared_ptr<LinkState> state, uint64_t number, std::function<void(LinkEvent)> events)
+    : counted_(state), state_(std::move(state)), number_(number), file_session_(state_->files->NewSession()), events_(std::move(events)) {}
 
-void Attempt::Start(const SessionSpec& spec, const std::vector<uint64_t>& outstanding) {
+void LinkAttempt::Start(const SessionSpec& spec, const std::vector<uint64_t>& outstanding) {
   least_version_ = spec.energy ? kEnergyVersion : 1;
   v1::Open& open = *open_.mutable_open();
   wire::Write(spec, open);
@@ -47,7 +47,7 @@ void Attempt::Start(const SessionSpec& spec, const std::vector<uint64_t>& outsta
                               [self = shared_from_this()](const grpc::Status& status) { self->OnHeld(status); });
 }
 
-void Attempt::GiveUp() {
+void LinkAttempt::GiveUp() {
   std::function<void(LinkEvent)> dropped;
   {
     const std::lock_guard lock(mutex_);
@@ -57,17 +57,17 @@ void Attempt::GiveUp() {
     LetGo();
   }
   hold_context_.TryCancel();
-  state_->files->CancelAll();
+  state_->files->GiveUp(file_session_);
 }
 
-void Attempt::Push(v1::ToBoard message) {
+void LinkAttempt::Push(v1::ToBoard message) {
   const std::lock_guard lock(mutex_);
   if (!streaming_ || ended_) return;
   queue_.push_back(std::move(message));
   Next();
 }
 
-void Attempt::PushJob(const MeasureRequest& request) {
+void LinkAttempt::PushJob(const MeasureRequest& request) {
   const std::shared_ptr<const CandidateText>& text = request.text;
   // An older agent builds references itself.
   const bool ships_reference =
@@ -88,7 +88,7 @@ void Attempt::PushJob(const MeasureRequest& request) {
   WithFile(text->reference->artifact->path.string(), request.ticket, with_reference);
 }
 
-void Attempt::Emit(LinkEvent event) {
+void LinkAttempt::Emit(LinkEvent event) {
   event.attempt = number_;
   std::function<void(LinkEvent)> events;
   {
@@ -99,7 +99,7 @@ void Attempt::Emit(LinkEvent event) {
   if (events) events(std::move(event));
 }
 
-void Attempt::Down(Error error, bool permanent) {
+void LinkAttempt::Down(Error error, bool permanent) {
   LinkEvent event;
   event.kind = LinkEvent::Kind::kDown;
   event.error = std::move(error);
@@ -107,7 +107,7 @@ void Attempt::Down(Error error, bool permanent) {
   Emit(std::move(event));
 }
 
-void Attempt::OnHeld(const grpc::Status& status) {
+void LinkAttempt::OnHeld(const grpc::Status& status) {
   if (!status.ok()) return Down(FromGrpc(status, state_->options.endpoint), IsPermanent(status));
   {
     const std::lock_guard lock(state_->mutex);
@@ -133,13 +133,13 @@ void Attempt::OnHeld(const grpc::Status& status) {
   StartCall();
 }
 
-void Attempt::Next() {
+void LinkAttempt::Next() {
   if (writing_ || ended_ || queue_.empty()) return;
   writing_ = true;
   StartWrite(&queue_.front());
 }
 
-void Attempt::OnWriteDone(bool ok) {
+void LinkAttempt::OnWriteDone(bool ok) {
   const std::lock_guard lock(mutex_);
   writing_ = false;
   queue_.pop_front();
@@ -147,7 +147,7 @@ void Attempt::OnWriteDone(bool ok) {
   Next();
 }
 
-void Attempt::OnReadDone(bool ok) {
+void LinkAttempt::OnReadDone(bool ok) {
   if (!ok) {
     const std::lock_guard lock(mutex_);
     return LetGo();
@@ -159,13 +159,13 @@ void Attempt::OnReadDone(bool ok) {
 }
 
 // With the lock.
-void Attempt::LetGo() {
+void LinkAttempt::LetGo() {
   if (!streaming_ || ended_) return;
   ended_ = true;
   RemoveHold();
 }
 
-void Attempt::OnDone(const grpc::Status& status) {
+void LinkAttempt::OnDone(const grpc::Status& status) {
   if (refusal_) {
     Down(*refusal_, true);
   } else {
@@ -174,10 +174,10 @@ void Attempt::OnDone(const grpc::Status& status) {
                      : FromGrpc(status, state_->options.endpoint),
          IsPermanent(status));
   }
-  const std::shared_ptr<Attempt> last = std::move(self_);
+  const std::shared_ptr<LinkAttempt> last = std::move(self_);
 }
 
-bool Attempt::Take(const v1::FromBoard& message) {
+bool LinkAttempt::Take(const v1::FromBoard& message) {
   LinkEvent event;
   switch (message.what_case()) {
     case v1::FromBoard::kOpened: {
@@ -226,7 +226,7 @@ bool Attempt::Take(const v1::FromBoard& message) {
 }
 
 // Once a stream, and in the queue before any other thread can think that it is there.
-void Attempt::SendReference(const MeasureRequest& request, const std::string& artifact_sha256) {
+void LinkAttempt::SendReference(const MeasureRequest& request, const std::string& artifact_sha256) {
   if (request.text == nullptr || request.text->reference == nullptr) return;
   const ReferenceText& text = *request.text->reference;
   v1::ToBoard message;
@@ -238,7 +238,7 @@ void Attempt::SendReference(const MeasureRequest& request, const std::string& ar
 }
 
 // Lost with a reason, as far as this board is concerned.
-void Attempt::Fail(uint64_t id, const std::string& why) {
+void LinkAttempt::Fail(uint64_t id, const std::string& why) {
   LinkEvent event;
   event.kind = LinkEvent::Kind::kResult;
   event.measurement.ticket = id;
@@ -248,22 +248,19 @@ void Attempt::Fail(uint64_t id, const std::string& why) {
 }
 
 // Goes on with the hash once the board has the file; otherwise the job is lost with the reason.
-void Attempt::WithFile(const std::string& path, uint64_t id, std::function<void(const std::string&)> then) {
+void LinkAttempt::WithFile(const std::string& path, uint64_t id, std::function<void(const std::string&)> then) {
   std::string lease;
   {
     const std::lock_guard lock(state_->mutex);
     lease = state_->lease;
   }
-  {
-    const std::lock_guard lock(mutex_);
-    if (given_up_) return;
-  }
-  state_->files->Send(path, lease, [self = shared_from_this(), id, then = std::move(then)](const Result<std::string>& sha256) {
-    if (sha256)
-      then(*sha256);
-    else
-      self->Fail(id, sha256.error().message);
-  });
+  state_->files->Send(file_session_, path, lease,
+                      [self = shared_from_this(), id, then = std::move(then)](const Result<std::string>& sha256) {
+                        if (sha256)
+                          then(*sha256);
+                        else
+                          self->Fail(id, sha256.error().message);
+                      });
 }
 
 }  // namespace lathe

@@ -1,4 +1,4 @@
-// Attempt: one attempt at a board: Hold, then one Measure stream, from Open to its end.
+// LinkAttempt: one attempt at a board: Hold, then one Measure stream, from Open to its end. LinkState: what outlives it.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -19,7 +19,7 @@
 
 namespace lathe {
 
-// What outlives an attempt: the lease, and which files the board has.
+// The lease, and which files the board has.
 struct LinkState {
   LinkOptions options;
   std::shared_ptr<grpc::Channel> channel;
@@ -31,9 +31,9 @@ struct LinkState {
   std::condition_variable idle;
 };
 
-class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, public std::enable_shared_from_this<Attempt> {
+class LinkAttempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, public std::enable_shared_from_this<LinkAttempt> {
  public:
-  Attempt(std::shared_ptr<LinkState> state, uint64_t number, std::function<void(LinkEvent)> events);
+  LinkAttempt(std::shared_ptr<LinkState> state, uint64_t number, std::function<void(LinkEvent)> events);
 
   void Start(const SessionSpec& spec, const std::vector<uint64_t>& outstanding);
   void GiveUp();  // no event after this
@@ -70,6 +70,7 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
   } counted_;
   const std::shared_ptr<LinkState> state_;
   const uint64_t number_;
+  const uint64_t file_session_;
   uint32_t least_version_ = 1;
 
   std::mutex mutex_;
@@ -83,7 +84,7 @@ class Attempt : public grpc::ClientBidiReactor<v1::ToBoard, v1::FromBoard>, publ
   std::set<std::string> references_;
   std::optional<Error> refusal_;
   bool streaming_ = false, writing_ = false, ended_ = false, given_up_ = false;
-  std::shared_ptr<Attempt> self_;  // while gRPC has the stream
+  std::shared_ptr<LinkAttempt> self_;  // while gRPC has the stream
 };
 
 }  // namespace lathe
