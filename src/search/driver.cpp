@@ -94,6 +94,8 @@ Driver::Driver(const std::vector<TuneTask>& tasks, Measurer& measurer, Journal& 
 
 Status Driver::Start() {
   if (tasks_.empty()) return Error{ErrorCode::kInvalidInput, "tune: there is no task"};
+  answered_.assign(tasks_.size(), 0);
+  given_up_.assign(tasks_.size(), 0);
   for (const TuneTask& task : tasks_) {
     if (task.templates.empty()) return Error{ErrorCode::kInvalidInput, fmt::format("tune {}: no template", task.label)};
     Result<TaskSearch> search = TaskSearch::Start(task, options_.search);
@@ -104,12 +106,11 @@ Status Driver::Start() {
           Timed(&report_.overhead.journal, [&] { return journal_.History(task.workload, kernel.name, kernel.hash, measurer_.target()); });
       if (!history) return history.error().In("read what is known of " + task.label);
       Timed(&report_.overhead.observe, [&] { search->Resume(arm, *history); });
+      answered_[searches_.size()] += history->size();
     }
     searches_.push_back(std::move(*search));
   }
   lent_.assign(tasks_.size(), false);
-  answered_.assign(tasks_.size(), 0);
-  given_up_.assign(tasks_.size(), 0);
   first_sent_.assign(tasks_.size(), -1);
   last_received_.assign(tasks_.size(), -1);
   const nlohmann::json own = {{"strategy", options_.search.strategy},
@@ -189,7 +190,7 @@ void Driver::GiveUp(const Flight& flight, const std::string& reason) {
     report_.notes.push_back(
         fmt::format("a candidate of {} was given up after {} attempts in which its board or reference failed; the last: {}",
                     search.task().label, flight.lost, reason));
-  if (++given_up_[flight.task] >= kHopeless && answered_[flight.task] == 0) search.EndSearch("unmeasurable");
+  if (++given_up_[flight.task] >= kHopeless && answered_[flight.task] == 0 && !Stopped()) search.EndSearch("unmeasurable");
 }
 
 Status Driver::Fill() {
