@@ -7,13 +7,13 @@
 #include <cctype>
 #include <cmath>
 #include <memory>
-#include <sstream>
 #include <string_view>
 
 #include "core/file.h"
 #include "core/hash.h"
 #include "space/evaluate.h"
 #include "space/manifest_node.h"
+#include "space/source_includes.h"
 
 namespace lathe {
 namespace {
@@ -23,29 +23,6 @@ using NumberMap = std::map<std::string, double>;
 // A range longer than this is a mistake: each value becomes a column of tables.
 constexpr size_t kMaxValues = 4096;
 constexpr size_t kMaxLaunches = 4096;  // so many passes are a mistake, too
-
-// A source with its lines `#include "FILE"` replaced by FILE of the operator's folder or of the prelude: compilers on boards see one text.
-Result<std::string> WithIncludes(const std::string& source, const std::string& name, const std::filesystem::path& folder,
-                                 const std::filesystem::path& prelude_dir) {
-  constexpr std::string_view kBegin = "#include \"";
-  std::istringstream lines(source);
-  std::string whole;
-  int number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    if (line.compare(0, kBegin.size(), kBegin) != 0) {
-      whole.append(line).append("\n");
-      continue;
-    }
-    const std::string file = line.substr(kBegin.size(), line.find('"', kBegin.size()) - kBegin.size());
-    std::error_code ignored;
-    const bool own = std::filesystem::exists(folder / file, ignored);
-    Result<std::string> text = ReadFile((own ? folder : prelude_dir) / file);
-    if (!text) return text.error().In(fmt::format("include '{}' in line {} of '{}'", file, number, name));
-    whole += fmt::format("#line 1 \"{}{}\"\n{}\n#line {} \"{}\"\n", own ? "" : "prelude/", file, *text, number + 1, name);
-  }
-  return whole;
-}
 
 // A kernel sees names as macros, in capitals.
 bool IsNameOf(const Operator& op, const std::string& name) {
