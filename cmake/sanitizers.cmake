@@ -28,7 +28,7 @@ function(lathe_sanitized_library library sanitizer sanitized)
       lathe_sanitized_library(${each} ${sanitizer} "${sanitized}")
       set(each ${each}_${suffix})
     endif()
-    if(NOT each MATCHES "LINK_ONLY")
+    if(NOT each MATCHES "LINK_ONLY")  # private libraries: whoever needs them links them to the copy
       target_link_libraries(${copy} PUBLIC ${each})
     endif()
   endforeach()

@@ -151,8 +151,9 @@ Status TuningLog::Import(const std::function<Status(RecordWriter&)>& fill) {
 Status TuningLog::BeginRun(const RunInfo& run) {
   if (run.id.empty()) return Error{ErrorCode::kInvalidInput, "begin a run: it has no id"};
   return Import([&](RecordWriter& writer) -> Status {
-    // A run commits every measurement by itself: as much as the log holds between two checkpoints (1000 pages).
-    constexpr int64_t kWriteAheadBytes = 1100 * 4120;
+    // A run commits every measurement by itself: as much as the log holds between two checkpoints, 1000 pages, and
+    // some more; a frame is a page and its header of 24 bytes.
+    constexpr int64_t kWriteAheadBytes = 1100 * (4096 + 24);
     database_.LengthenWriteAheadLog(kWriteAheadBytes);
     const RunRecord record{
         .id = run.id, .command = run.command, .options = run.options, .state = "running", .started_unix_ms = now_unix_ms_()};

@@ -199,7 +199,7 @@ Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, LibraryP
                                            : "target_link_libraries(lathe_gpu_kernels PUBLIC ${CMAKE_DL_LIBS})"},
                          {"@TEST@", test}});
   files["cmake/lathe_gpu_kernels-config.cmake"] =
-      FilledLibraryFile("lathe_gpu_kernels-config.cmake", {{"@DEPENDENCY@", opencl ? "find_dependency(OpenCL)\n" : ""}});
+      FilledLibraryFile("lathe_gpu_kernels-config.cmake.in", {{"@DEPENDENCY@", opencl ? "find_dependency(OpenCL)\n" : ""}});
   files["report.json"] = ToJson(plan).dump(2, ' ', false, nlohmann::detail::error_handler_t::replace) + "\n";
   return files;
 }

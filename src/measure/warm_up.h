@@ -1,7 +1,7 @@
 // When a kernel has warmed up: the rule that worker and replay share. No clock in here; seconds come in as numbers.
 //
-// After its first run it is run for some time, once at least, and further while runs still get much faster: a driver's first launches and
-// clocks that rise make some GPUs take five launches of milliseconds each.
+// After its first run it is run for some time, once at least, and further while runs still get much faster: on some GPUs the first
+// launches take four times as long, for what the driver does at first and for clocks that rise.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@ class WarmUp {
   // `elapsed`: since the first run.
   void Add(double run_seconds, double elapsed) {
     constexpr double kMuch = 0.8;
-    constexpr int kMostRuns = 8;  // of those that get faster
+    constexpr int kMostRuns = 8;  // after so many, getting faster is no reason to go on
     fastest_ = std::min(fastest_, run_seconds);
     const bool faster = ++runs_ < kMostRuns && run_seconds < kMuch * last_;
     last_ = run_seconds;

@@ -68,7 +68,7 @@ class Machine {
   }
   const std::string& name() const { return name_; }
 
-  std::string features;  // of its processor; set before anybody opens a session
+  std::string features;  // of its processor; read when a session opens: set it while none does
   std::atomic<int> runs{0}, slowness{1}, throttled_samples{0};
 
  private:

@@ -1,11 +1,11 @@
 #include "search/noisy_measurer.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <set>
 
 #include "core/file.h"
+#include "search/gzip_file.h"
 
 namespace lathe {
 namespace {
@@ -16,21 +16,14 @@ class TenLaunches : public testing::Test {
   TenLaunches() : dir_(*TempDir::Create("noisy-test")) {
     const std::string stem = dir_.path() / "ten";
     EXPECT_TRUE(WriteFile(stem + ".json", R"({"id": "ten", "parameters": ["a"], "values": {"a": [1, 2]}, "constraints": []})"));
-    WriteGzip(stem + ".csv.gz", "a,time_ms,std_ms,error,compile_ms,bench_ms\n1,2.5,1,,1,1\n2,5,0,,1,1\n");
-    WriteGzip(
+    EXPECT_TRUE(WriteGzipFile(stem + ".csv.gz", "a,time_ms,std_ms,error,compile_ms,bench_ms\n1,2.5,1,,1,1\n2,5,0,,1,1\n"));
+    EXPECT_TRUE(WriteGzipFile(
         stem + ".samples.csv.gz",
-        "a,ms_0,ms_1,ms_2,ms_3,ms_4,ms_5,ms_6,ms_7,ms_8,ms_9\n1,9,6,1.01,1.02,1.03,1.04,1.05,1.06,1.07,1.08\n2,5,5,5,5,5,5,5,5,5,5\n");
+        "a,ms_0,ms_1,ms_2,ms_3,ms_4,ms_5,ms_6,ms_7,ms_8,ms_9\n1,9,6,1.01,1.02,1.03,1.04,1.05,1.06,1.07,1.08\n2,5,5,5,5,5,5,5,5,5,5\n"));
     auto space = RecordedSpace::Load(stem);
     EXPECT_TRUE(space) << space.error().message;
     space_ = std::make_unique<RecordedSpace>(*std::move(space));
     EXPECT_TRUE(space_->LoadSamples());
-  }
-
-  static void WriteGzip(const std::string& path, const std::string& content) {
-    gzFile file = gzopen(path.c_str(), "wb");
-    ASSERT_NE(file, nullptr);
-    ASSERT_EQ(gzwrite(file, content.data(), static_cast<unsigned>(content.size())), static_cast<int>(content.size()));
-    gzclose(file);
   }
 
   std::vector<double> Answer(NoisyMeasurer& measurer, int64_t a, double best_seconds = 0, bool finalist = false) {

@@ -1,22 +1,15 @@
 #include "search/replay.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <cmath>
 
 #include "core/file.h"
+#include "search/gzip_file.h"
 #include "search/recorded_measurer.h"
 
 namespace lathe {
 namespace {
-
-void WriteGzip(const std::filesystem::path& path, const std::string& content) {
-  gzFile file = gzopen(path.c_str(), "wb");
-  ASSERT_NE(file, nullptr);
-  ASSERT_EQ(gzwrite(file, content.data(), static_cast<unsigned>(content.size())), static_cast<int>(content.size()));
-  gzclose(file);
-}
 
 // Ten by ten; a bowl around (7, 3); what has b == 10 fails to compile, (1, 1) fails to run.
 class RecordedBowl : public testing::Test {
@@ -36,8 +29,8 @@ class RecordedBowl : public testing::Test {
         if (works) samples += point + ms + "," + ms + ".5\n";
       }
     }
-    WriteGzip(stem_.string() + ".csv.gz", rows_);
-    WriteGzip(stem_.string() + ".samples.csv.gz", samples);
+    EXPECT_TRUE(WriteGzipFile(stem_.string() + ".csv.gz", rows_));
+    EXPECT_TRUE(WriteGzipFile(stem_.string() + ".samples.csv.gz", samples));
   }
 
   TempDir dir_;
@@ -62,14 +55,14 @@ TEST_F(RecordedBowl, ReadsTimesFailuresAndSamples) {
 }
 
 TEST_F(RecordedBowl, NamesFileAndLineOfARowThatCannotBe) {
-  WriteGzip(stem_.string() + ".csv.gz", rows_ + "11,1,5,,,,\n");
+  EXPECT_TRUE(WriteGzipFile(stem_.string() + ".csv.gz", rows_ + "11,1,5,,,,\n"));
   const auto unknown = RecordedSpace::Load(stem_);
   ASSERT_FALSE(unknown);
   EXPECT_NE(unknown.error().message.find("bowl"), std::string::npos);
   EXPECT_NE(unknown.error().message.find("line 87: '11' is not a value of parameter a"), std::string::npos) << unknown.error().message;
-  WriteGzip(stem_.string() + ".csv.gz", rows_ + "10,10,5,,,,\n");
+  EXPECT_TRUE(WriteGzipFile(stem_.string() + ".csv.gz", rows_ + "10,10,5,,,,\n"));
   EXPECT_FALSE(RecordedSpace::Load(stem_)) << "breaks a constraint";
-  WriteGzip(stem_.string() + ".csv.gz", rows_ + "1,2,5,,,,\n");
+  EXPECT_TRUE(WriteGzipFile(stem_.string() + ".csv.gz", rows_ + "1,2,5,,,,\n"));
   EXPECT_FALSE(RecordedSpace::Load(stem_)) << "twice";
   EXPECT_FALSE(RecordedSpace::Load(dir_.path() / "missing"));
 }

@@ -20,7 +20,7 @@ enum ExitCode {
   kExitUsage = 2,         // the command line is wrong
   kExitInvalidInput = 3,  // a file, manifest or workload is wrong
   kExitNotFound = 4,      // nothing fits: no such template, no record, not tuned under --strict
-  kExitIncomplete = 5,    // done, but with findings: unknown nodes, failed checks
+  kExitIncomplete = 5,    // done, but with findings: unknown nodes, failed checks, tasks without a winner
   kExitStopped = 130,     // Ctrl-C; what was measured is in the log
 };
 

@@ -34,7 +34,8 @@ Result<std::vector<Workload>> LimitWorkloads(const TemplateLibrary& library, con
     Result<const Operator*> op = library.FindOperator(name);
     if (!op) return op.error();
     Workload wanted{name, {}};
-    // Every attribute has a default. Copying must leave every cache behind, and each of a GPU's processors have as much to multiply as a CPU.
+    // Every attribute has a default. Copying must leave every cache behind, and each of a GPU's processors have as much to multiply as a
+    // CPU.
     const auto l3 = target.limits.find("l3_bytes"), processors = target.limits.find("compute_units");
     for (const Attribute& attribute : (*op)->attributes()) {
       if (attribute.name == "bytes" && l3 != target.limits.end()) {

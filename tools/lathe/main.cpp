@@ -19,7 +19,8 @@ int main(int argc, char** argv) {
       "  lathe build  model.onnx --log tuning.db --out kernels/   the library for your pipeline"};
   app.footer(
       "Exit status: 0 done; 1 the world failed (disk, compiler, board); 2 wrong command line; 3 wrong input file;\n"
-      "4 nothing fits (no such name, no record, not tuned under --strict); 5 done with findings (unknown nodes, failed checks);\n"
+      "4 nothing fits (no such name, no record, not tuned under --strict); 5 done with findings (unknown nodes, failed checks, no "
+      "winner);\n"
       "130 stopped by Ctrl-C (what was measured is in the log).");
   app.set_version_flag("--version", "lathe " LATHE_VERSION);
   app.require_subcommand(1);

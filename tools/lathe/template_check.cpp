@@ -1,5 +1,6 @@
 #include "tools/lathe/template_check.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>

@@ -102,7 +102,7 @@ int BuildOnly(const CommonOptions& common, const TemplateLibrary& library, const
     const Operator* op = *library.FindOperator(each.workload.operator_name);
     if (std::none_of(shapes.begin(), shapes.end(), [&](const NamedWorkload& shape) { return shape.op == op; }))
       for (const KernelTemplate* tmpl : library.TemplatesOf(op->name()))
-        if (Wants(options, op->name(), tmpl->name())) templates.push_back(tmpl);
+        if (TakesTemplate(options, op->name(), tmpl->name())) templates.push_back(tmpl);
     shapes.push_back({op, each.workload});
   }
   TemplateCheckOptions check;

@@ -122,7 +122,7 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
 
 }  // namespace
 
-bool Wants(const SessionOptions& options, const std::string& operator_name, const std::string& template_name) {
+bool TakesTemplate(const SessionOptions& options, const std::string& operator_name, const std::string& template_name) {
   const auto& wanted = options.templates;
   return wanted.empty() || std::any_of(wanted.begin(), wanted.end(), [&](const std::string& name) {
            return name == template_name || name == operator_name + '/' + template_name;
@@ -148,9 +148,10 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
       continue;
     }
     auto& kernels = task->templates;
-    kernels.erase(std::remove_if(kernels.begin(), kernels.end(),
-                                 [&](const TaskTemplate& kernel) { return !Wants(options, wanted.workload.operator_name, kernel.name); }),
-                  kernels.end());
+    kernels.erase(
+        std::remove_if(kernels.begin(), kernels.end(),
+                       [&](const TaskTemplate& kernel) { return !TakesTemplate(options, wanted.workload.operator_name, kernel.name); }),
+        kernels.end());
     if (kernels.empty()) {
       skipped.push_back(fmt::format("{}: none of the templates {} computes it", wanted.workload.Key(), fmt::join(options.templates, ", ")));
       continue;

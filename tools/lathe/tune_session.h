@@ -38,7 +38,8 @@ struct SessionOptions {
   std::string command;           // for the log
 };
 
-bool Wants(const SessionOptions& options, const std::string& operator_name, const std::string& template_name);
+// Whether a run with these options may try the template.
+bool TakesTemplate(const SessionOptions& options, const std::string& operator_name, const std::string& template_name);
 
 struct SessionResult {
   TuneReport report;

@@ -45,9 +45,10 @@ class GpuDevice {
   virtual bool OutOfResources() const = 0;
   // From the start of the run's first launch to the end of its last, after Finish(); 0 where the device has no clock.
   virtual double Seconds() = 0;
-  virtual GpuConditions Conditions() { return {}; }
   // By the same clock, from the end of the first run of all to the end of the last.
   virtual double SecondsSinceFirstRun() = 0;
+  // Of the device, now; nothing where its driver does not tell.
+  virtual GpuConditions Conditions() { return {}; }
 };
 
 std::unique_ptr<Runner> MakeGpuRunner(const Job& job, ResultFile& results, std::unique_ptr<GpuDevice> device);

@@ -1,5 +1,5 @@
-// What NVIDIA's management library tells of a GPU's clocks and temperature. It is opened at run time, by its documented binary interface;
-// where it is missing, or does not know the device, nothing is told.
+// What NVIDIA's management library tells of a GPU's clocks, what holds them down, temperature and power. It is opened at run time, by its
+// documented binary interface; where it is missing, or does not know the device, nothing is told.
 #pragma once
 
 #include "measure/worker_protocol.h"
