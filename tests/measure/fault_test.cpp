@@ -1,5 +1,6 @@
 // Every status a candidate can come to really occurs, says why, and leaves nothing behind.
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <fstream>
 
