@@ -8,21 +8,17 @@ namespace {
 constexpr const char* kFmaOperator = "machine_fma";
 constexpr const char* kCopyOperator = "machine_copy";
 
-// Highest of amount / seconds over everything tuned of one limit operator on the target.
-Result<double> BestRate(const TemplateLibrary& library, TuningLog& log, const std::string& target_key, const std::string& op_name,
-                        Result<double> (Operator::*amount)(const Workload&) const) {
-  Result<const Operator*> op = library.FindOperator(op_name);
-  if (!op) return 0.0;  // a template folder without limit operators is a smaller installation, not an error
+// Amount / seconds at the best config of the workload on the target; 0 where nothing was measured.
+Result<double> BestRate(TuningLog& log, const std::string& target_key, const Workload& workload, const Result<double>& amount) {
+  if (!amount) return amount.error();
   LogFilter filter;
-  filter.operator_name = op_name;
+  filter.workload_key = workload.Key();
   filter.target = target_key;
   Result<std::vector<LoggedMeasurement>> rows = log.BestPerWorkload(filter);
   if (!rows) return rows.error();
   double best = 0;
-  for (const LoggedMeasurement& row : *rows) {
-    Result<double> done = ((*op)->*amount)(row.measurement.candidate.workload);
-    if (done && row.seconds > 0) best = std::max(best, *done / row.seconds);
-  }
+  for (const LoggedMeasurement& row : *rows)
+    if (row.seconds > 0) best = std::max(best, *amount / row.seconds);
   return best;
 }
 
@@ -53,11 +49,25 @@ Result<std::vector<Workload>> LimitWorkloads(const TemplateLibrary& library, con
 }
 
 Result<MachineLimits> LimitsFromLog(const TemplateLibrary& library, TuningLog& log, const std::string& target_key) {
-  Result<double> flops = BestRate(library, log, target_key, kFmaOperator, &Operator::Flops);
-  if (!flops) return flops.error();
-  Result<double> bytes = BestRate(library, log, target_key, kCopyOperator, &Operator::Bytes);
-  if (!bytes) return bytes.error();
-  return MachineLimits{*flops, *bytes};
+  MachineLimits limits;
+  // A folder without limit operators is a smaller installation, not an error.
+  const Result<const Operator*> fma = library.FindOperator(kFmaOperator), copy = library.FindOperator(kCopyOperator);
+  if (!fma || !copy) return limits;
+  Result<std::vector<Target>> targets = log.Targets();
+  if (!targets) return targets.error();
+  for (const Target& target : *targets) {
+    if (target.Key() != target_key) continue;
+    // Only of these sizes: what is copied within a cache is no limit of memory.
+    Result<std::vector<Workload>> workloads = LimitWorkloads(library, target);
+    if (!workloads) return workloads.error();
+    Result<double> flops = BestRate(log, target_key, workloads->front(), (*fma)->Flops(workloads->front()));
+    if (!flops) return flops.error();
+    Result<double> bytes = BestRate(log, target_key, workloads->back(), (*copy)->Bytes(workloads->back()));
+    if (!bytes) return bytes.error();
+    limits.flops_per_second = std::max(limits.flops_per_second, *flops);
+    limits.bytes_per_second = std::max(limits.bytes_per_second, *bytes);
+  }
+  return limits;
 }
 
 std::optional<ShareOfLimit> ShareOf(const MachineLimits& limits, const Operator& op, const Workload& workload, double seconds) {

@@ -16,10 +16,10 @@ struct MachineLimits {
   double bytes_per_second = 0;
 };
 
-// The workloads that `lathe limits` tunes: one each, sized for the target.
+// The workloads that `lathe limits` tunes, sized for the target: of machine_fma, then of machine_copy.
 Result<std::vector<Workload>> LimitWorkloads(const TemplateLibrary& library, const Target& target);
 
-// The best ever measured on this target (any fingerprint); zeros where nothing was.
+// The best ever measured of those workloads on this target (any fingerprint); zeros where nothing was.
 Result<MachineLimits> LimitsFromLog(const TemplateLibrary& library, TuningLog& log, const std::string& target_key);
 
 // The roofline: no kernel beats max(flops / peak, bytes / bandwidth). `share` is that bound over the time, `limit` which of the two binds.
