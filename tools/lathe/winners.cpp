@@ -31,13 +31,15 @@ Result<double> UntunedSeconds(const TemplateLibrary& library, TuningLog& log, co
   filter.target = target.Key();
   filter.template_name = first.name;
   filter.template_hash = first.hash;
-  double seconds = 0;
+  std::vector<double> samples;  // all of it, as winners are judged by all of theirs
   Status visited = log.ForEach(filter, [&](const LoggedMeasurement& row) {
-    if (row.measurement.status == MeasureStatus::kOk && ToString(row.measurement.candidate.config) == config) seconds = row.seconds;
-    return seconds == 0;
+    const Measurement& measurement = row.measurement;
+    if (measurement.status == MeasureStatus::kOk && ToString(measurement.candidate.config) == config)
+      samples.insert(samples.end(), measurement.seconds.begin(), measurement.seconds.end());
+    return true;
   });
   if (!visited) return visited.error();
-  return seconds;
+  return samples.empty() ? 0 : LowQuantile(std::move(samples));
 }
 
 namespace {
