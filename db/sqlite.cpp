@@ -38,9 +38,10 @@ Error Translate(int code, sqlite3* database) {
     case SQLITE_AUTH:
       return {ErrorCode::kUnavailable, because};
     case SQLITE_CORRUPT:
-      return {ErrorCode::kIncompatible, fmt::format("the file is damaged ({}); take it from a backup, or save what is readable with "
-                                                    "`sqlite3 DAMAGED .recover | sqlite3 SAVED`",
-                                                    detail)};
+      return {ErrorCode::kIncompatible,
+              fmt::format("the file is damaged ({}); take it from a backup, or save what is readable with "
+                          "`sqlite3 DAMAGED .recover | sqlite3 SAVED` (sqlite.org's sqlite3 can; Debian 12's has no .recover)",
+                          detail)};
     case SQLITE_NOTADB:
       return {ErrorCode::kIncompatible, "it is not a SQLite database"};
     case SQLITE_NOMEM:

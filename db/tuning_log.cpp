@@ -49,7 +49,7 @@ Status CheckWholePages(const fs::path& path) {
   if (absent || page == 0 || bytes % page == 0) return {};
   return Error{ErrorCode::kIncompatible,
                fmt::format("the file is cut off after {} bytes; take it from a backup, or save what is readable with "
-                           "`sqlite3 CUT .recover | sqlite3 SAVED`",
+                           "`sqlite3 CUT .recover | sqlite3 SAVED` (sqlite.org's sqlite3 can; Debian 12's has no .recover)",
                            bytes)};
 }
 

@@ -27,7 +27,7 @@ step "the detector's tasks"
 $lathe tasks "$model"
 
 step "tune them"
-$lathe tune "$model" --board local --log "$log" --trials "${LATHE_DEMO_TRIALS:-64}" --time "${LATHE_DEMO_TIME:-3m}" --seed 1
+$lathe tune "$model" --board local --log "$log" --trials "${LATHE_DEMO_TRIALS:-64}" --time "${LATHE_DEMO_TIME:-3m}" --seed 1 || [ $? -eq 5 ]  # 5: not all reached
 
 step "the same over the network: an agent on loopback, two tuners with one seed, one in-process and one through the agent"
 rm -f "$out/agent.port"

@@ -53,10 +53,13 @@ int RunCheck(const CommonOptions& common, const CheckFlags& flags) {
   }
   for (const KernelTemplate* tmpl : templates)
     if (std::none_of(shapes->begin(), shapes->end(), [&](const NamedWorkload& shape) { return shape.op->name() == tmpl->operator_name(); }))
-      return Fail({ErrorCode::kInvalidInput,
-                   fmt::format("check template '{0}': operator '{1}' has no \"test_workloads\" in its operator.json, and no --workload "
-                               "is of it; list there the shapes that a kernel of '{1}' must get right",
-                               tmpl->name(), tmpl->operator_name())});
+      return Fail(
+          {ErrorCode::kInvalidInput,
+           !flags.workloads.empty()
+               ? fmt::format("check template '{}': it computes '{}', and no --workload is of that", tmpl->name(), tmpl->operator_name())
+               : fmt::format("check template '{0}': operator '{1}' has no \"test_workloads\" in its operator.json; "
+                             "list there the shapes that a kernel of '{1}' must get right",
+                             tmpl->name(), tmpl->operator_name())});
   if (templates.empty())
     for (const Operator* op : library->operators())
       for (const KernelTemplate* tmpl : library->TemplatesOf(op->name())) templates.push_back(tmpl);

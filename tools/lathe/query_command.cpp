@@ -129,7 +129,16 @@ int RunQuery(const CommonOptions& common, const QueryFlags& flags) {
   if (flags.importance) return PrintImportance(common, *library, **log, *filter);
   if (flags.failures) {
     Result<std::vector<FailureCount>> failures = (*log)->Failures(*filter);
-    return failures ? PrintFailures(common, *failures) : Fail(failures.error());
+    if (!failures) return Fail(failures.error());
+    if (failures->empty() && filter->current) {
+      LogFilter every_version = *filter;
+      every_version.current.reset();
+      Result<std::vector<FailureCount>> outdated = (*log)->Failures(every_version);
+      if (outdated && !outdated->empty())
+        fmt::print(stderr, "lathe: the failures in '{}' are of template versions other than those in '{}'; --all-versions shows them\n",
+                   flags.log, library->dir().string());
+    }
+    return PrintFailures(common, *failures);
   }
   if (flags.trace) {
     Result<std::vector<TraceStep>> trace = (*log)->Trace(*filter);

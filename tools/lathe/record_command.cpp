@@ -136,7 +136,7 @@ void RegisterRecord(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--threads", flags->threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
   command->footer(
       "Stopped by Ctrl-C or by kill -9, the same command goes on where it was.\n\nExample:\n"
-      "  lathe record nms_cpu --workload nms:n=5000 --fix TASKS=1 --out nms5000 && lathe replay nms5000.json");
+      "  lathe record nms_cpu --workload nms:n=5000,max_out=5000 --fix TASKS=1 --out nms5000 && lathe replay nms5000.json");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RecordSpace(common, *flags); }; });
 }
 

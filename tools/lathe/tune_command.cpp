@@ -37,6 +37,8 @@ Result<std::vector<WeightedWorkload>> Wanted(const TemplateLibrary& library, con
   if (flags.input.empty()) return wanted;
   Result<ShapeOverrides> overrides = ParseShapeOverrides(flags.shapes);
   if (!overrides) return overrides.error();
+  for (const std::string& name : flags.operators)
+    if (Result<const Operator*> known = library.FindOperator(name); !known) return known.error();
   Result<ModelTasks> tasks = ReadTasks(flags.input, library, *overrides);
   if (!tasks) return tasks.error();
   for (const UnknownNode& node : tasks->unknown)
@@ -89,7 +91,12 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
   }
   if (session.report.state == "stopped") return kExitStopped;
   const auto& tasks = session.report.tasks;
-  return std::all_of(tasks.begin(), tasks.end(), [](const TaskReport& task) { return task.best; }) ? kExitOk : kExitIncomplete;
+  const auto lost = std::count_if(tasks.begin(), tasks.end(), [](const TaskReport& task) { return !task.best; });
+  const auto untried = std::count_if(tasks.begin(), tasks.end(), [](const TaskReport& task) { return task.trials == 0; });
+  if (lost == 0) return kExitOk;
+  fmt::print(stderr, "lathe: {} of {} tasks have no winner{}\n", lost, tasks.size(),
+             untried > 0 ? fmt::format(", {} of them were not reached: the same command goes on with them", untried) : "");
+  return kExitIncomplete;
 }
 
 // As far as one gets without a device: candidates of every template are built, into the artifact cache, and what the compiler says is
@@ -239,7 +246,8 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->footer(
       "Stopped by Ctrl-C or by kill -9, the same command goes on where it was: nothing is measured twice.\n\n"
       "The table: 'untuned' is the template author's first config; 'of limit' the share of what `lathe limits` measured; 'sure' the\n"
-      "probability that no other finalist is more than 1 % faster; 'ties' how many others were as fast but for 0.5 %.\n\n"
+      "probability that no other finalist is more than 1 % faster ('-': no race, for nobody came near, or in an earlier\n"
+      "run); 'ties' how many others were as fast but for 0.5 %.\n\n"
       "A file of workloads lists operators with their attributes; what is left out takes its default:\n"
       "  {\"tasks\": [{\"operator\": \"nms\", \"workload\": {\"n\": 8400, \"max_out\": 300}, \"count\": 1}]}\n\nExamples:\n"
       "  lathe tune detector.onnx --log tuning.db --trials 200 --time 10m\n"

@@ -85,16 +85,19 @@ std::string OverheadText(const TuneReport& report) {
 
 std::string Totals(const SessionResult& session, const Objective& objective) {
   double untuned = 0, tuned = 0;
+  size_t won = 0;
   for (const TaskReport& task : session.report.tasks) {
     if (!task.best) continue;
+    ++won;
     tuned += task.weight * task.best->objective;
     untuned += task.weight * (task.untuned ? task.untuned->objective : task.best->objective);
   }
   const TuneReport& report = session.report;
   std::string text;
   if (tuned > 0 && objective.Text() != "edp")  // products do not add up
-    text += fmt::format("all tasks, weighted by count: untuned {}, tuned {}, {:.2f}x\n", FormatQuantity(untuned, objective.unit()),
-                        FormatQuantity(tuned, objective.unit()), untuned / tuned);
+    text += fmt::format("{} tasks, weighted by count: untuned {}, tuned {}, {:.2f}x\n",
+                        won == session.report.tasks.size() ? "all" : fmt::format("{} of {}", won, session.report.tasks.size()),
+                        FormatQuantity(untuned, objective.unit()), FormatQuantity(tuned, objective.unit()), untuned / tuned);
   const double wall = std::max(report.seconds, 1e-9);
   text += fmt::format("{} measurements in {} on {}", report.measurements, FormatSpan(report.seconds), session.target.Key());
   if (const auto& pipeline = session.pipeline)
