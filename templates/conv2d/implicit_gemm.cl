@@ -48,7 +48,6 @@ typedef float sum_t;
 typedef float2 sum2_t;
 typedef float4 sum4_t;
 #define ADD_PRODUCT(a, b, sum) ((sum) + (a) * (b))
-#include "tile_product.h"
 
 // COPYn: n values from `p` + `i`, aligned to n values, in the form they are staged in.
 #if DTYPE == DTYPE_F16 && STAGE == STAGE_F32
@@ -83,7 +82,8 @@ typedef float4 sum4_t;
 #else
 #define COPY_LOAD COPY1
 #endif
-
+typedef value_t weight_t;
+#include "tile_product.h"
 #include "activation.h"
 
 DEVICE void FetchPixels(GLOBAL const value_t* input, int item, int step, const Windows* windows, staged_t* fetched) {
@@ -118,21 +118,6 @@ DEVICE void FetchPixels(GLOBAL const value_t* input, int item, int step, const W
       const size_t at = windows->at[j] + (size_t)(channel * H * W + dy * W + dx);
 #endif
       COPY_LOAD(fetched + j * LOAD, at, input);
-    }
-  }
-}
-
-// A step's weights lie in one piece, as they are staged.
-DEVICE void FetchWeights(GLOBAL const value_t* weight, int item, size_t tile_step, staged_t* fetched) {
-  UNROLL
-  for (int j = 0; j < FETCHES_N; ++j) {
-    const int i = item + j * ITEMS;
-#if TILE_N * TILE_K / 4 % ITEMS != 0
-    if (i < TILE_N * TILE_K / 4)
-#endif
-    {
-      const size_t at = tile_step * (TILE_N * TILE_K) + (size_t)(4 * i);
-      COPY4(fetched + 4 * j, at, weight);
     }
   }
 }

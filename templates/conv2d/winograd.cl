@@ -28,6 +28,7 @@ typedef float sum_t;
 typedef float2 sum2_t;
 typedef float4 sum4_t;
 #define ADD_PRODUCT(a, b, sum) ((sum) + (a) * (b))
+typedef staged_t weight_t;
 #include "tile_product.h"
 
 #if DTYPE == DTYPE_F16
@@ -135,8 +136,7 @@ KERNEL void transform_input(GLOBAL const value_t* RESTRICT input, GLOBAL const f
 }
 
 // ---- the product ----
-DEVICE void Fetch(GLOBAL const float* windows, GLOBAL const float* weights, int rows, int row0, int item, int step, float* next_windows,
-                  float* next_weights) {
+DEVICE void FetchWindows(GLOBAL const float* windows, int rows, int row0, int item, int step, float* next_windows) {
   UNROLL
   for (int j = 0; j < FETCHES_M; ++j) {
     const int i = item + j * ITEMS;
@@ -151,17 +151,6 @@ DEVICE void Fetch(GLOBAL const float* windows, GLOBAL const float* weights, int 
 #endif
       const float4 v = *(GLOBAL const float4*)(windows + at);
       next_windows[4 * j] = v.x, next_windows[4 * j + 1] = v.y, next_windows[4 * j + 2] = v.z, next_windows[4 * j + 3] = v.w;
-    }
-  }
-  UNROLL
-  for (int j = 0; j < FETCHES_N; ++j) {
-    const int i = item + j * ITEMS;
-#if TILE_N * TILE_K / 4 % ITEMS != 0
-    if (i < TILE_N * TILE_K / 4)
-#endif
-    {
-      const float4 v = *(GLOBAL const float4*)(weights + ((size_t)step * (TILE_N * TILE_K) + (size_t)(4 * i)));
-      next_weights[4 * j] = v.x, next_weights[4 * j + 1] = v.y, next_weights[4 * j + 2] = v.z, next_weights[4 * j + 3] = v.w;
     }
   }
 }
@@ -193,18 +182,23 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT inpu
   }
   float next_windows[FETCHES_M * 4], next_weights[FETCHES_N * 4];
 #if PREFETCH != PREFETCH_NONE
-  Fetch(from_windows, from_weights, rows, tile_m * TILE_M, item, 0, next_windows, next_weights);
+  FetchWindows(from_windows, rows, tile_m * TILE_M, item, 0, next_windows);
+  FetchWeights(from_weights, item, (size_t)0, next_weights);
 #endif
   for (int step = 0; step < STEPS; ++step) {
     const int buffer = step % BUFFERS;  // with two, the others may still read the one of the step before
 #if PREFETCH == PREFETCH_NONE
-    Fetch(from_windows, from_weights, rows, tile_m * TILE_M, item, step, next_windows, next_weights);
+    FetchWindows(from_windows, rows, tile_m * TILE_M, item, step, next_windows);
+    FetchWeights(from_weights, item, (size_t)step, next_weights);
 #endif
     StagePixels(item, next_windows, windows + buffer * (TILE_K * ROW));
     StageWeights(item, next_weights, weights + buffer * (TILE_K * TILE_N));
     barrier(CLK_LOCAL_MEM_FENCE);
 #if PREFETCH != PREFETCH_NONE
-    if (step + 1 < STEPS) Fetch(from_windows, from_weights, rows, tile_m * TILE_M, item, step + 1, next_windows, next_weights);
+    if (step + 1 < STEPS) {
+      FetchWindows(from_windows, rows, tile_m * TILE_M, item, step + 1, next_windows);
+      FetchWeights(from_weights, item, (size_t)(step + 1), next_weights);
+    }
 #endif
     AddStep(item_m, item_n, windows + buffer * (TILE_K * ROW), weights + buffer * (TILE_K * TILE_N), sum);
 #if BUFFERS == 1

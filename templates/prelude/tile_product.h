@@ -1,6 +1,7 @@
 // What convolutions as matrix products share that make a tile of TILE_M pixels by TILE_N channels in a group (conv2d's implicit_gemm.cl
 // says how). Before it is included: DEPTH, the steps of a whole sum; staged_t and staged4_t, what lies in local memory, and STAGED(i, p), STAGED2 and
-// STAGED4, which read it as sum_t, sum2_t and sum4_t, the types of sums and factors; ADD_PRODUCT(a, b, sum).
+// STAGED4, which read it as sum_t, sum2_t and sum4_t, the types of sums and factors; ADD_PRODUCT(a, b, sum);
+// weight_t, what packed weights are, and where that is not staged_t, COPY4(to, i, p) of them in the form they are staged in.
 
 #define TILE_M (GROUP_M * ITEM_M)
 #define TILE_N (GROUP_N * ITEM_N)
@@ -80,6 +81,29 @@ DEVICE void StagePixels(int item, const staged_t* fetched, LOCAL staged_t* pixel
         pixels[FETCH_DEPTH(i) * ROW + FETCH_PIXEL(i) + v] = fetched[j * LOAD + v];
 #endif
       }
+    }
+  }
+}
+
+#ifndef COPY4  // where packed weights are not what is staged
+#define COPY4(to, i, p)                                         \
+  {                                                             \
+    const staged4_t v = *(GLOBAL const staged4_t*)((p) + (i));  \
+    (to)[0] = v.x, (to)[1] = v.y, (to)[2] = v.z, (to)[3] = v.w; \
+  }
+#endif
+
+// A step's weights lie in one piece, as they are staged.
+DEVICE void FetchWeights(GLOBAL const weight_t* weight, int item, size_t tile_step, staged_t* fetched) {
+  UNROLL
+  for (int j = 0; j < FETCHES_N; ++j) {
+    const int i = item + j * ITEMS;
+#if TILE_N * TILE_K / 4 % ITEMS != 0
+    if (i < TILE_N * TILE_K / 4)
+#endif
+    {
+      const size_t at = tile_step * (TILE_N * TILE_K) + (size_t)(4 * i);
+      COPY4(fetched + 4 * j, at, weight);
     }
   }
 }

@@ -1,5 +1,5 @@
-// The body of such a kernel up to its sums: fetches, stages and adds step by step. Before it: tile_product.h, sum_t, FetchPixels, FetchWeights,
-// AddStep, and in the kernel the local arrays `pixels` and `weights`.
+// The body of such a kernel up to its sums: fetches, stages and adds step by step. Before it: tile_product.h, sum_t, FetchPixels, and in the kernel
+// the local arrays `pixels` and `weights`.
   const int item = (int)get_local_id(0), tile = (int)get_group_id(0), slice = (int)get_group_id(1);
   const int all_pixels = n * PIXELS;
 #if LAYOUT == LAYOUT_NHWC  // neighbouring items store side by side

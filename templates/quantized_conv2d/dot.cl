@@ -20,6 +20,7 @@ typedef int4 staged4_t;
 #define STAGED2(i, p) (*(LOCAL const int2*)((p) + (i)))
 #define STAGED4(i, p) (*(LOCAL const int4*)((p) + (i)))
 #define ADD_PRODUCT dp4a
+typedef staged_t weight_t;
 #include "tile_product.h"
 
 // LOAD fours of channels of one pixel, signed.
@@ -75,22 +76,6 @@ DEVICE void FetchPixels(GLOBAL const uchar* input, int item, int step, const Win
       const size_t at = windows->at[j] + (size_t)(channel * H * W + dy * W + dx);
 #endif
       FetchFours(input, at, channel, fetched + j * LOAD);
-    }
-  }
-}
-
-// A step's weights lie in one piece, as they are staged.
-DEVICE void FetchWeights(GLOBAL const int* weight, int item, size_t tile_step, int* fetched) {
-  UNROLL
-  for (int j = 0; j < FETCHES_N; ++j) {
-    const int i = item + j * ITEMS;
-#if TILE_N * TILE_K / 4 % ITEMS != 0
-    if (i < TILE_N * TILE_K / 4)
-#endif
-    {
-      const size_t at = tile_step * (TILE_N * TILE_K) + (size_t)(4 * i);
-      const int4 v = *(GLOBAL const int4*)(weight + at);
-      fetched[4 * j] = v.x, fetched[4 * j + 1] = v.y, fetched[4 * j + 2] = v.z, fetched[4 * j + 3] = v.w;
     }
   }
 }
