@@ -22,15 +22,7 @@ fi
 mkdir -p "$out"
 
 step "an agent on loopback"
-rm -f "$out/agent.port"
-$bin/lathe-agent --listen 127.0.0.1:0 --directory "$out/agent" > "$out/agent.port" 2> "$out/agent.log" &
-agent=$!
-trap 'kill "$agent" 2> /dev/null || true' EXIT
-until [ -s "$out/agent.port" ]; do
-  kill -0 "$agent" 2> /dev/null || { cat "$out/agent.log" >&2; exit 1; }
-  sleep 0.1
-done
-board=127.0.0.1:$(grep -o '[0-9]*$' "$out/agent.port")
+source tools/demo-agent.sh
 $bin/lathe boards "$board"
 
 step "tune the detector's tasks"

@@ -30,15 +30,7 @@ step "tune them"
 $lathe tune "$model" --board local --log "$log" --trials "${LATHE_DEMO_TRIALS:-64}" --time "${LATHE_DEMO_TIME:-3m}" --seed 1 || [ $? -eq 5 ]  # 5: not all reached
 
 step "the same over the network: an agent on loopback, two tuners with one seed, one in-process and one through the agent"
-rm -f "$out/agent.port"
-build/release/bin/lathe-agent --listen 127.0.0.1:0 --directory "$out/agent" > "$out/agent.port" 2> "$out/agent.log" &
-agent=$!
-trap 'kill "$agent" 2> /dev/null || true' EXIT
-until [ -s "$out/agent.port" ]; do
-  kill -0 "$agent" 2> /dev/null || { cat "$out/agent.log" >&2; exit 1; }
-  sleep 0.1
-done
-board=127.0.0.1:$(grep -o '[0-9]*$' "$out/agent.port")
+source tools/demo-agent.sh
 $lathe boards "$board"
 small=nms:n=300,max_out=100  # one template: shares of several depend on measured times
 rm -f "$out"/demo-{local,remote}.db
