@@ -83,11 +83,7 @@ UPDATE measurements SET sample_count = json_array_length(samples);
 )sql",
 };
 
-}  // namespace
-
-int64_t NewestSchema() { return static_cast<int64_t>(kSteps.size()); }
-
-Result<int64_t> CheckSchema(sqlite::Database& database) {
+Result<int64_t> ReadSchema(sqlite::Database& database) {
   Result<int64_t> tables = database.Integer("SELECT count(*) FROM sqlite_schema");
   if (!tables) return tables.error();
   Result<int64_t> application = database.Integer("PRAGMA application_id");
@@ -103,6 +99,18 @@ Result<int64_t> CheckSchema(sqlite::Database& database) {
                              NewestSchema())};
   if (*version < 1) return Error{ErrorCode::kIncompatible, fmt::format("it claims schema {}, which never existed", *version)};
   return *version;
+}
+
+}  // namespace
+
+int64_t NewestSchema() { return static_cast<int64_t>(kSteps.size()); }
+
+Result<int64_t> CheckSchema(sqlite::Database& database) {
+  // In one transaction, the caller's where there is one: another process may be making the file between two questions.
+  if (Status begun = database.Run("SAVEPOINT look"); !begun) return begun.error();
+  Result<int64_t> version = ReadSchema(database);
+  if (Status ended = database.Run("RELEASE look"); !ended && version) return ended.error();
+  return version;
 }
 
 Status MigrateSchema(sqlite::Database& database, int64_t version) {
