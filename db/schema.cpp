@@ -83,6 +83,48 @@ UPDATE measurements SET sample_count = json_array_length(samples);
 )sql",
 };
 
+// Every table and index as it was written down, without those that SQLite makes for itself.
+Result<std::string> StructureOf(sqlite::Database& database) {
+  return database.Text(
+      "SELECT coalesce(group_concat(name || ' ' || sql, char(10)), '') FROM (SELECT name, sql FROM sqlite_schema "
+      "WHERE name NOT LIKE 'sqlite_%' ORDER BY name)");
+}
+
+// `sqlite3 a.db .dump` keeps tables and rows and forgets both marks. A copy made of it is known by its structure, to the letter the one
+// that the steps lead to; what has the names of our tables and is built otherwise is for its owner to judge.
+Result<int64_t> SchemaWithoutMarks(sqlite::Database& database) {
+  Result<std::string> structure = StructureOf(database);
+  if (!structure) return structure.error();
+  Result<sqlite::Database> ours = sqlite::Database::Open(":memory:", sqlite::Database::Access::kCreate, 0);
+  if (!ours) return ours.error();
+  for (int64_t version = 1; version <= NewestSchema(); ++version) {
+    if (Status done = ours->Run(kSteps[static_cast<size_t>(version - 1)]); !done) return done.error();
+    Result<std::string> wanted = StructureOf(*ours);
+    if (!wanted) return wanted.error();
+    if (*structure != *wanted) continue;
+    Result<int64_t> orphans = database.Integer("SELECT count(*) FROM pragma_foreign_key_check");
+    if (!orphans) return orphans.error();
+    if (*orphans > 0)
+      return Error{
+          ErrorCode::kIncompatible,
+          fmt::format("it is a copy of a tuning log, as `sqlite3 LOG .dump` makes one, and {} of its references lead nowhere; copy "
+                      "the log with `sqlite3 LOG \".backup COPY\"` instead",
+                      *orphans)};
+    return version;
+  }
+  Result<int64_t> named = database.Integer(
+      "SELECT count(*) FROM sqlite_schema WHERE name IN ('workloads', 'templates', 'configs', 'targets', 'runs', 'measurements')");
+  if (!named) return named.error();
+  if (*named < 6) return Error{ErrorCode::kIncompatible, "it is a SQLite database, but not a tuning log; it was left as it is"};
+  return Error{
+      ErrorCode::kIncompatible,
+      fmt::format("it has the tables of a tuning log without its marks, as a copy by `sqlite3 LOG .dump` has, but they are not built "
+                  "as this program builds them; it was left as it is. Copy the log with `sqlite3 LOG \".backup COPY\"` or `lathe log "
+                  "export`; or, sure that it is one of schema {1}, mark it: sqlite3 COPY \"PRAGMA application_id = {0}; PRAGMA "
+                  "user_version = {1}\"",
+                  kApplicationId, NewestSchema())};
+}
+
 Result<int64_t> ReadSchema(sqlite::Database& database) {
   Result<int64_t> tables = database.Integer("SELECT count(*) FROM sqlite_schema");
   if (!tables) return tables.error();
@@ -90,7 +132,7 @@ Result<int64_t> ReadSchema(sqlite::Database& database) {
   if (!application) return application.error();
   Result<int64_t> version = database.Integer("PRAGMA user_version");
   if (!version) return version.error();
-  if (*application == 0 && *version == 0 && *tables == 0) return 0;
+  if (*application == 0 && *version == 0) return *tables == 0 ? 0 : SchemaWithoutMarks(database);
   if (*application != kApplicationId)
     return Error{ErrorCode::kIncompatible, "it is a SQLite database, but not a tuning log; it was left as it is"};
   if (*version > NewestSchema())
@@ -99,6 +141,13 @@ Result<int64_t> ReadSchema(sqlite::Database& database) {
                              NewestSchema())};
   if (*version < 1) return Error{ErrorCode::kIncompatible, fmt::format("it claims schema {}, which never existed", *version)};
   return *version;
+}
+
+// Whether the file says itself what it is, and that it is of this version or a later one.
+Result<bool> Marked(sqlite::Database& database, int64_t version) {
+  Result<int64_t> marked = database.Integer("PRAGMA user_version");
+  if (!marked) return marked.error();
+  return *marked >= version;
 }
 
 }  // namespace
@@ -117,7 +166,9 @@ Status MigrateSchema(sqlite::Database& database, int64_t version) {
   // Looked at before the write lock is taken, so that opening a log that is up to date writes nothing.
   Result<int64_t> found = CheckSchema(database);
   if (!found) return found.error();
-  if (*found >= version) return {};
+  Result<bool> marked = Marked(database, version);
+  if (!marked) return marked.error();
+  if (*marked) return {};
   Result<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
   if (!transaction) return transaction.error();
   found = CheckSchema(database);  // another process may have been first
@@ -126,7 +177,9 @@ Status MigrateSchema(sqlite::Database& database, int64_t version) {
     if (Status done = database.Run(kSteps[static_cast<size_t>(step)]); !done)
       return done.error().In(fmt::format("migrate from schema {} to {}", step, step + 1));
   }
-  if (*found < version) {
+  marked = Marked(database, version);
+  if (!marked) return marked.error();
+  if (!*marked) {
     if (Status done = database.Run(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId, version)); !done)
       return done.error();
   }

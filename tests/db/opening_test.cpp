@@ -55,6 +55,52 @@ TEST_F(Opening, RefusesADatabaseOfSomebodyElseAndLeavesItAlone) {
   EXPECT_EQ(ReadFile(At("a.db")).value(), before);
 }
 
+// What `sqlite3 a.db .dump | sqlite3 b.db` leaves: every table and row, but neither mark.
+TEST_F(Opening, KnowsACopyWithoutMarksByItsStructureAndMarksItAgain) {
+  LogOf({MakeMeasurement(1, 1), MakeMeasurement(2, 2)}, At("a.db"));
+  RunSql(At("a.db"), "PRAGMA application_id = 0; PRAGMA user_version = 0");
+  TuningLogOptions reading;
+  reading.mode = Mode::kReadOnly;
+  {
+    auto log = TuningLog::Open(At("a.db"), reading);
+    ASSERT_TRUE(log) << log.error().message;
+    EXPECT_EQ((*log)->Count({}).value(), 2);
+  }
+  const auto other = OpenLog({});
+  EXPECT_EQ(other->Merge(At("a.db")).value().added, 2);
+  {
+    const auto log = OpenLog(At("a.db"));
+    EXPECT_EQ(log->Count({}).value(), 2);
+  }
+  auto database = sqlite::Database::Open(At("a.db"), sqlite::Database::Access::kReadOnly, 0);
+  EXPECT_EQ(database->Integer("PRAGMA application_id").value(), 0x4c617468);
+  EXPECT_EQ(database->Integer("PRAGMA user_version").value(), NewestSchema());
+}
+
+TEST_F(Opening, MigratesACopyWithoutMarksOfSchemaOne) {
+  {
+    auto database = sqlite::Database::Open(At("v1.db"), sqlite::Database::Access::kCreate, 0);
+    ASSERT_TRUE(database && MigrateSchema(*database, 1));
+    ASSERT_TRUE(database->Run("PRAGMA application_id = 0; PRAGMA user_version = 0"));
+  }
+  EXPECT_EQ(LogOf({MakeMeasurement(1, 1)}, At("v1.db"))->Count({}).value(), 1);
+  auto database = sqlite::Database::Open(At("v1.db"), sqlite::Database::Access::kReadOnly, 0);
+  EXPECT_EQ(database->Integer("PRAGMA user_version").value(), NewestSchema());
+}
+
+TEST_F(Opening, RefusesACopyWithoutMarksThatIsNotWholeAndSaysHowToCopy) {
+  for (const char* damage : {"DROP INDEX measurements_by_run", "ALTER TABLE measurements DROP COLUMN joules", "CREATE TABLE songs (title)",
+                             "DELETE FROM configs"}) {
+    SCOPED_TRACE(damage);
+    fs::remove(At("a.db"));
+    LogOf({MakeMeasurement(1, 1)}, At("a.db"));
+    RunSql(At("a.db"), std::string("PRAGMA application_id = 0; PRAGMA user_version = 0;") + damage);
+    const std::string before = ReadFile(At("a.db")).value();
+    for (const Mode mode : {Mode::kCreate, Mode::kReadOnly}) EXPECT_THAT(FailureOf(At("a.db"), mode), HasSubstr(".backup COPY"));
+    EXPECT_EQ(ReadFile(At("a.db")).value(), before);
+  }
+}
+
 TEST_F(Opening, RefusesAFileThatIsNoDatabaseAndLeavesItAlone) {
   const std::string text(5000, 'x');
   ASSERT_TRUE(WriteFile(At("a.db"), text));
