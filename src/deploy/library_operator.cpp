@@ -7,7 +7,6 @@
 
 #include "codegen/c_literal.h"
 #include "codegen/candidate_source.h"
-#include "codegen/expression_to_cpp.h"
 #include "codegen/fallback_source.h"
 #include "codegen/macros.h"
 #include "deploy/library_files.h"
@@ -15,8 +14,6 @@
 
 namespace lathe {
 namespace {
-
-constexpr const char* kPrefix = "lathe";
 
 std::string CamelCase(const std::string& name) {
   std::string result;
@@ -32,11 +29,11 @@ std::string CamelCase(const std::string& name) {
   return result;
 }
 
-std::string ChoiceEnumerator(const std::string& op, const std::string& attribute, const std::string& choice) {
-  return fmt::format("LATHE_{}_{}_{}", Capitals(op), Capitals(attribute), Capitals(choice));
-}
-
 }  // namespace
+
+std::string LibraryOperator::ChoiceEnumerator(const std::string& attribute, const std::string& choice) const {
+  return fmt::format("LATHE_{}_{}_{}", Capitals(op_.name()), Capitals(attribute), Capitals(choice));
+}
 
 std::vector<LibraryOperator::TensorFacts> LibraryOperator::TensorsOf() const {
   std::vector<TensorFacts> tensors;
@@ -66,7 +63,7 @@ std::string LibraryOperator::PublicDeclarations() const {
     if (attribute.type != AttributeType::kChoice) continue;
     text += "enum {\n";
     for (size_t i = 0; i < attribute.choices.size(); ++i)
-      text += fmt::format("  {} = {},\n", ChoiceEnumerator(op, attribute.name, attribute.choices[i]), i + 1);
+      text += fmt::format("  {} = {},\n", ChoiceEnumerator(attribute.name, attribute.choices[i]), i + 1);
     text += "};\n";
   }
   text += fmt::format("typedef struct lathe_{}_workload {{\n", op);
@@ -139,7 +136,7 @@ std::string LibraryOperator::WorkloadInitialiser(const Workload& workload) const
   for (const Attribute& attribute : op_.attributes()) {
     const Value& value = *Find(workload.attributes, attribute.name);
     const auto* choice = std::get_if<std::string>(&value);
-    text += (text.empty() ? "" : ", ") + (choice != nullptr ? ChoiceEnumerator(op_.name(), attribute.name, *choice) : ToString(value));
+    text += (text.empty() ? "" : ", ") + (choice != nullptr ? ChoiceEnumerator(attribute.name, *choice) : ToString(value));
   }
   return '{' + text + '}';
 }
@@ -147,189 +144,12 @@ std::string LibraryOperator::WorkloadInitialiser(const Workload& workload) const
 std::string LibraryOperator::KernelSymbol(size_t kernel) const { return fmt::format("lathe_{}_{}_", op_.name(), kernel); }
 
 Result<std::string> LibraryOperator::InternalHeader() const {
-  Result<std::string> facts = FactsStruct(op_, kPrefix);
+  Result<std::string> facts = FactsStruct(op_, kLibraryPrefix);
   if (!facts) return facts.error();
   return fmt::format(
       "#pragma once\n#include \"lathe_kernels.h\"\n\n// The workload first, member for member; then what follows from it.\n{}"
       "extern \"C\" void lathe_{}_complete(lathe_{}_facts* facts);  // computes what follows\n",
       *facts, op_.name(), op_.name());
-}
-
-// size_t TensorBytes(const facts*, int): what the manifest's shapes come to at run time.
-Result<std::string> LibraryOperator::TensorBytes() const {
-  Result<std::map<std::string, bool>> whole = WholeDerived(op_);
-  if (!whole) return whole.error();
-  const auto names = FactNames(op_, "facts", *whole);
-  std::string text = fmt::format("size_t TensorBytes(const lathe_{}_facts* facts, int tensor) {{\n  switch (tensor) {{\n", op_.name());
-  const std::vector<TensorFacts> tensors = TensorsOf();
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const auto& spec = *tensors[i].spec;
-    text += fmt::format("    case {}: {{  // {}\n", i, tensors[i].name);
-    if (spec.contains("when")) {
-      Result<CppExpression> when = ExpressionToCpp(ExpressionTextOf(spec["when"]), names);
-      if (!when) return when.error();
-      text += fmt::format("      if (({}) == 0) return 0;\n", when->text);
-    }
-    const auto product = [&](const nlohmann::ordered_json& extents) -> Result<std::string> {
-      std::string factors = "1.0";
-      for (const auto& extent : extents) {
-        Result<CppExpression> cpp = ExpressionToCpp(ExpressionTextOf(extent), names);
-        if (!cpp) return cpp.error();
-        factors += " * " + cpp->text;
-      }
-      return factors;
-    };
-    const auto& shape = spec["shape"];
-    text += "      double elements = 0;\n";
-    if (shape.is_object()) {
-      const std::string by = shape["by"];
-      for (const auto& [choice, extents] : shape.items()) {
-        if (choice == "by") continue;
-        Result<std::string> factors = product(extents);
-        if (!factors) return factors.error();
-        text += fmt::format("      if (facts->{} == {}) elements = {};\n", by, ChoiceEnumerator(op_.name(), by, choice), *factors);
-      }
-    } else {
-      Result<std::string> factors = product(shape);
-      if (!factors) return factors.error();
-      text += fmt::format("      elements = {};\n", *factors);
-    }
-    const std::string dtype = spec["dtype"];
-    if (const std::optional<DType> fixed = ParseDType(dtype)) {
-      text += fmt::format("      return lathe_bytes(elements * {});\n    }}\n", SizeOf(*fixed));
-      continue;
-    }
-    text += "      size_t bytes = 0;\n";
-    for (const Attribute& attribute : op_.attributes())
-      if (attribute.name == dtype)
-        for (const std::string& choice : attribute.choices)
-          if (const std::optional<DType> parsed = ParseDType(choice))
-            text += fmt::format("      if (facts->{} == {}) bytes = {};\n", dtype, ChoiceEnumerator(op_.name(), dtype, choice),
-                                SizeOf(*parsed));
-    text += "      return lathe_bytes(elements * (double)bytes);\n    }\n";
-  }
-  return text + "    default: return 0;\n  }\n}\n";
-}
-
-// The manifest's own expression over the call's facts: scratch memory may grow with what varies at run time. Empty where the kernel needs
-// none.
-Result<std::string> LibraryOperator::WorkspaceFunction(size_t kernel, const KernelTemplate& tmpl) const {
-  if (!tmpl.manifest().contains("workspace")) return std::string();
-  const Candidate& candidate = *kernels_[kernel].candidate;
-  Result<std::map<std::string, double>> numbers = tmpl.Numbers(op_, candidate.workload, target_, candidate.config);
-  if (!numbers) return numbers.error();
-  Result<std::map<std::string, bool>> whole = WholeDerived(op_);
-  if (!whole) return whole.error();
-  const auto of_facts = FactNames(op_, "facts", *whole);
-  Result<CppExpression> bytes = ExpressionToCpp(ExpressionTextOf(tmpl.manifest()["workspace"]), [&](const std::string& name) {
-    if (Find(candidate.workload.attributes, name) != nullptr || whole->count(name) > 0) return of_facts(name);
-    return CppExpression{fmt::format("{}", numbers->at(name)), false};  // a parameter, a limit of the target, a choice
-  });
-  if (!bytes) return bytes.error();
-  return fmt::format("size_t Workspace{}(const lathe_{}_facts* facts) {{\n  (void)facts;\n  return lathe_bytes(ceil({}));\n}}\n", kernel,
-                     op_.name(), bytes->text);
-}
-
-Result<std::string> LibraryOperator::Entries(std::string& externs, std::string& functions) const {
-  std::string rows;
-  const size_t tensor_count = TensorsOf().size();
-  for (size_t i = 0; i < kernels_.size(); ++i) {
-    const PlannedKernel& kernel = kernels_[i];
-    if (!kernel.candidate) continue;
-    const KernelTemplate& tmpl = **library_.FindTemplate(op_.name() + '/' + kernel.candidate->template_name);
-    Result<std::vector<TensorShape>> packed = tmpl.PackedTensors(op_, *kernel.candidate, target_);
-    if (!packed) return packed.error();
-    Result<std::string> workspace = WorkspaceFunction(i, tmpl);
-    if (!workspace) return workspace.error();
-    functions += *workspace;
-    std::string packed_bytes;
-    for (size_t t = 0; t < tensor_count; ++t) {
-      const bool packs = tmpl.packs() && tmpl.manifest()["packed"].contains((*packed)[t].name) && (*packed)[t].present;
-      packed_bytes += (t == 0 ? "" : ", ") + std::to_string(packs ? (*packed)[t].bytes() : 0);
-    }
-    externs += fmt::format("int {}lathe_run(const lathe_call* call);\n", KernelSymbol(i));
-    if (tmpl.packs()) externs += fmt::format("void {}lathe_prepare(const void* const* plain, void* const* packed);\n", KernelSymbol(i));
-    rows += fmt::format("    {{{}, {}, {},\n     {}lathe_run, {}, {}, {{{}}}}},\n", WorkloadInitialiser(kernel.workload),
-                        kernel.match == Match::kExact ? "LATHE_MATCH_EXACT" : "LATHE_MATCH_NEAREST", CLiteral(kernel.reason),
-                        KernelSymbol(i), tmpl.packs() ? KernelSymbol(i) + "lathe_prepare" : "nullptr",
-                        workspace->empty() ? "nullptr" : fmt::format("Workspace{}", i), packed_bytes);
-  }
-  return rows;
-}
-
-Result<std::string> LibraryOperator::Dispatch() const {
-  const std::string& op = op_.name();
-  const std::vector<TensorFacts> tensors = TensorsOf();
-  Result<std::string> facts_functions = FactsFunctions(op_, kPrefix);
-  if (!facts_functions) return facts_functions.error();
-  Result<std::string> tensor_bytes = TensorBytes();
-  if (!tensor_bytes) return tensor_bytes.error();
-  std::string externs;
-  std::string workspaces;
-  Result<std::string> entries = Entries(externs, workspaces);
-  if (!entries) return entries.error();
-
-  const std::vector<DTypeChoice> dtypes = DTypeChoices(op_);
-  std::string fallbacks;
-  for (size_t d = 0; d < dtypes.size(); ++d) {
-    externs += fmt::format("int lathe_{0}_fallback{1}_run(const lathe_{0}_facts* facts, const lathe_call* call);\n", op, d);
-    std::string condition = "true";
-    for (const auto& [name, value] : dtypes[d])
-      condition += fmt::format(" && facts->{} == {}", name, ChoiceEnumerator(op, name, std::get<std::string>(value)));
-    fallbacks += fmt::format("  if ({}) return lathe_{}_fallback{}_run;\n", condition, op, d);
-  }
-  std::string same_static = "true", distance = "0.0", dynamic_values, defaults;
-  size_t dynamic_count = 0;
-  for (const Attribute& attribute : op_.attributes()) {
-    if (attribute.dynamic) {
-      distance += fmt::format(" + fabs(log(((double)a.{0} + 0.5) / ((double)b.{0} + 0.5)))", attribute.name);
-      dynamic_values += fmt::format("{}kernel->facts.{}", dynamic_count++ == 0 ? "" : ", ", attribute.name);
-    } else {
-      same_static += fmt::format(" && a.{0} == b.{0}", attribute.name);
-    }
-    std::string value = "0";
-    if (attribute.default_value) {
-      const auto* choice = std::get_if<std::string>(&*attribute.default_value);
-      value = choice != nullptr ? ChoiceEnumerator(op, attribute.name, *choice) : ToString(*attribute.default_value);
-    } else if (!attribute.tuned_at.empty()) {
-      value = std::to_string(attribute.tuned_at.front());
-    }
-    defaults += (defaults.empty() ? "" : ", ") + value;
-  }
-  std::string constants, is_constant = "false", run_tensors, alignment;
-  for (size_t t = 0; t < tensors.size(); ++t) {
-    if (tensors[t].role == TensorRole::kConstant) {
-      constants += fmt::format("  plain[{}] = {};\n", t, tensors[t].name);
-      is_constant += fmt::format(" || tensor == {}", t);
-      run_tensors += fmt::format("{}kernel->constants[{}]", t == 0 ? "" : ", ", t);
-      continue;
-    }
-    run_tensors += fmt::format("{}const_cast<void*>(static_cast<const void*>({}))", t == 0 ? "" : ", ", tensors[t].name);
-    alignment += fmt::format(
-        "  if (const lathe_status bad = lathe_check_pointer(\"{0}\", \"{1}\", {1}, kernel->bytes[{2}]); bad != LATHE_OK) return bad;\n", op,
-        tensors[t].name, t);
-  }
-  return FilledLibraryFile("dispatch.cpp", {
-                                               {"@OP@", op},
-                                               {"@TENSORS@", std::to_string(tensors.size())},
-                                               {"@EXPRESSION_HELPERS@", kExpressionHelpers},
-                                               {"@EXTERNS@", externs},
-                                               {"@FACTS_FUNCTIONS@", *facts_functions},
-                                               {"@WORKSPACES@", workspaces},
-                                               {"@TENSOR_BYTES@", *tensor_bytes},
-                                               {"@ENTRIES@", *entries},
-                                               {"@FALLBACKS@", fallbacks},
-                                               {"@SAME_STATIC@", same_static},
-                                               {"@DISTANCE@", distance},
-                                               {"@DEFAULTS@", defaults},
-                                               {"@CREATE_ARGUMENTS@", Arguments(true, true)},
-                                               {"@RUN_ARGUMENTS@", Arguments(false, true)},
-                                               {"@CONSTANTS@", constants},
-                                               {"@IS_CONSTANT@", is_constant},
-                                               {"@RUN_TENSORS@", run_tensors},
-                                               {"@ALIGNMENT@", alignment},
-                                               {"@DYNAMIC@", dynamic_count == 0 ? "0" : dynamic_values},
-                                           });
 }
 
 Status LibraryOperator::AddSources(LibraryFiles& files, std::vector<std::pair<std::string, std::string>>& kernel_sources,
@@ -345,7 +165,7 @@ Status LibraryOperator::AddSources(LibraryFiles& files, std::vector<std::pair<st
   const std::vector<DTypeChoice> dtypes = DTypeChoices(op_);
   for (size_t d = 0; d < dtypes.size(); ++d) {
     Result<std::string> fallback =
-        FallbackSource(library_, op_, dtypes[d], kPrefix, op + "_facts.h", fmt::format("lathe_{}_fallback{}_", op, d));
+        FallbackSource(library_, op_, dtypes[d], kLibraryPrefix, op + "_facts.h", fmt::format("lathe_{}_fallback{}_", op, d));
     if (!fallback) return fallback.error();
     const std::string name = fmt::format("src/{}_fallback{}.cpp", op, d);
     files[name] = *fallback;
@@ -431,7 +251,7 @@ Result<std::string> LibraryOperator::TestFunctions() const {
           d);
       std::string condition = "true";
       for (const auto& [name, value] : dtypes[d])
-        condition += fmt::format(" && facts.{} == {}", name, ChoiceEnumerator(op, name, std::get<std::string>(value)));
+        condition += fmt::format(" && facts.{} == {}", name, ChoiceEnumerator(name, std::get<std::string>(value)));
       make_inputs += fmt::format("    if ({}) lathe_{}_fallback{}_make_inputs(&facts, &call, 1);\n", condition, op, d);
     }
   }

@@ -10,6 +10,9 @@
 
 namespace lathe {
 
+// Before every name that a library keeps to itself.
+inline constexpr const char* kLibraryPrefix = "lathe";
+
 class LibraryOperator {
  public:
   // `kernels` are the plan's for this operator, in order.
@@ -34,9 +37,11 @@ class LibraryOperator {
   };
   std::vector<TensorFacts> TensorsOf() const;
   std::string Arguments(bool constants, bool with_types) const;
+  std::string ChoiceEnumerator(const std::string& attribute, const std::string& choice) const;
   std::string WorkloadInitialiser(const Workload& workload) const;
   Result<std::string> InternalHeader() const;
   Result<std::string> Dispatch() const;
+  std::string DifferenceOf(const Attribute& attribute) const;
   Result<std::string> TensorBytes() const;
   Result<std::string> WorkspaceFunction(size_t kernel, const KernelTemplate& tmpl) const;
   Result<std::string> Entries(std::string& externs, std::string& functions) const;

@@ -28,6 +28,39 @@ double Distance(const Workload& a, const Workload& b) {
   return distance;
 }
 
+// "h=56 instead of 57, dtype=u8 instead of f32": in what a tuned workload is not the wanted one.
+std::string DifferencesText(const Workload& wanted, const Workload& tuned) {
+  std::string text;
+  for (const auto& [name, value] : wanted.attributes)
+    if (const Value* other = Find(tuned.attributes, name); other != nullptr && value != *other)
+      text += fmt::format("{}{}={} instead of {}", text.empty() ? "" : ", ", name, ToString(*other), ToString(value));
+  return text;
+}
+
+// In how many choices two workloads of one operator differ, and in which.
+std::pair<size_t, std::string> ChoicesThatDiffer(const Workload& wanted, const Workload& tuned) {
+  size_t count = 0;
+  Workload choices{wanted.operator_name, {}};
+  for (const auto& [name, value] : wanted.attributes)
+    if (const Value* other = Find(tuned.attributes, name);
+        other != nullptr && value != *other && std::holds_alternative<std::string>(value))
+      choices.attributes.emplace_back(name, value), ++count;
+  return {count, DifferencesText(choices, tuned)};
+}
+
+// Why nothing that was tuned can lend its config.
+std::string NothingLikeIt(const Workload& wanted, const std::vector<Winner>& winners) {
+  std::optional<std::pair<size_t, std::string>> least;
+  for (const Winner& winner : winners) {
+    if (winner.candidate.workload.operator_name != wanted.operator_name) continue;
+    std::pair<size_t, std::string> differs = ChoicesThatDiffer(wanted, winner.candidate.workload);
+    if (!least || differs < *least) least = std::move(differs);
+  }
+  if (!least) return fmt::format("no workload of '{}' was tuned on this target", wanted.operator_name);
+  return fmt::format("no workload of '{}' like it was tuned on this target; the one most like it has {}", wanted.operator_name,
+                     least->second);
+}
+
 // The origin's config as a candidate for `workload`, where its template and space allow it.
 std::optional<Candidate> Borrow(const TemplateLibrary& library, const Target& target, const Workload& workload, const Candidate& from) {
   Result<const Operator*> op = library.FindOperator(workload.operator_name);
@@ -61,12 +94,12 @@ PlannedKernel Choose(const TemplateLibrary& library, const Target& target, const
       kernel.reason = "this workload was tuned on this target";
     } else {
       kernel.match = Match::kNearest;
-      kernel.reason = fmt::format("not tuned; the config of the nearest tuned workload {}", winner->candidate.workload.Key());
+      kernel.reason = fmt::format("not tuned; the config of the nearest tuned workload, which has {}: {}",
+                                  DifferencesText(wanted.workload, winner->candidate.workload), winner->candidate.workload.Key());
     }
     return kernel;
   }
-  kernel.reason = near.empty() ? fmt::format("no workload of '{}' like it was tuned on this target", wanted.workload.operator_name)
-                               : "no tuned config of a workload like it is valid here";
+  kernel.reason = near.empty() ? NothingLikeIt(wanted.workload, winners) : "no tuned config of a workload like it is valid here";
   return kernel;
 }
 

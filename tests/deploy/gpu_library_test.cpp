@@ -129,6 +129,7 @@ constexpr const char* kFindingProgram = R"(
 int main() {
   if (lathe_gpu_find("resize:oh=9") < 0 || lathe_gpu_find("resize:oh=9") != lathe_gpu_find("resize:w=23,h=17")) return 1;
   if (lathe_gpu_find("resize:h=17,oh=8") >= 0 || lathe_gpu_find("size:oh=9") >= 0 || lathe_gpu_find("resize:oh=99") >= 0) return 2;
+  if (lathe_gpu_find("resize:h=17,oh=99") >= 0 || std::strstr(lathe_gpu_last_error(), "does not have oh=99: resize:") == nullptr) return 4;
   if (lathe_gpu_find("resize:n=1") >= 0 || std::strstr(lathe_gpu_last_error(), "may be") == nullptr) return 3;
   return 0;
 }

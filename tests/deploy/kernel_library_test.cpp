@@ -82,6 +82,7 @@ TEST(LibraryPlan, ANamedChoiceIsNeverBorrowedAcross) {
   Result<LibraryPlan> plan = PlanLibrary(Library(), ThisTarget(), {{nchw, 1}}, {FirstConfig(Normalised(kConv))});
   ASSERT_TRUE(plan);
   EXPECT_EQ(plan->kernels[0].match, Match::kFallback);
+  EXPECT_NE(plan->kernels[0].reason.find("layout=nhwc instead of nchw"), std::string::npos) << plan->kernels[0].reason;
 }
 
 TEST(KernelLibrary, ComesOutTheSameBytesTwice) {
@@ -143,14 +144,19 @@ int main() {
   conv.Run(in, out);
   assert(out[0] == 1 && out[6] == 0);
   w.n = 2;  // only launch-time attributes differ: the same kernel, and it says so
-  assert(lathe::Conv2d(w, weight, bias).match() == LATHE_MATCH_NEAREST);
+  lathe::Conv2d twice(w, weight, bias);
+  assert(twice.match() == LATHE_MATCH_NEAREST && strstr(twice.reason(), "n=1 instead of 2") != nullptr);
   w.h = 8;
   lathe::Conv2d other(w, weight, bias);
   assert(other.match() == LATHE_MATCH_FALLBACK);
+  assert(strstr(other.reason(), "n=1 instead of 2") != nullptr && strstr(other.reason(), "h=9 instead of 8") != nullptr);
+  w.layout = LATHE_CONV2D_LAYOUT_NCHW;
+  assert(strstr(lathe::Conv2d(w, weight, bias).reason(), "layout=nhwc instead of nchw") != nullptr);
+  w.layout = LATHE_CONV2D_LAYOUT_NHWC;
   other.Run(in, out);
   assert(out[1] == 2);
   lathe_conv2d* none = nullptr;
-  assert(lathe_conv2d_create(&w, weight, bias, LATHE_STRICT, &none) == LATHE_NOT_TUNED && none == nullptr && strlen(lathe_last_error()) > 0);
+  assert(lathe_conv2d_create(&w, weight, bias, LATHE_STRICT, &none) == LATHE_NOT_TUNED && none == nullptr && strstr(lathe_last_error(), "h=9 instead of 8") != nullptr);
   w.r = 99;
   assert(lathe_conv2d_create(&w, weight, bias, 0, &none) == LATHE_INVALID_ARGUMENT);
   w.r = 3;

@@ -2,6 +2,7 @@
 #include "@OP@_facts.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <new>
@@ -49,6 +50,33 @@ double Distance(const lathe_@OP@_workload& a, const lathe_@OP@_workload& b) {
   return @DISTANCE@;
 }
 
+// In what the workload that a kernel was tuned for is not the one that was asked for. A text that grows too long is cut off.
+struct Differences {
+  int count = 0;
+  char text[256] = "";
+
+  void Add(const char* attribute, const char* asked, const char* tuned) {
+    const size_t used = strlen(text);
+    snprintf(text + used, sizeof text - used, "%s%s=%s instead of %s", count++ == 0 ? "" : ", ", attribute, tuned, asked);
+  }
+  void Add(const char* attribute, int64_t asked, int64_t tuned) {
+    char a[24], t[24];
+    snprintf(a, sizeof a, "%lld", (long long)asked), snprintf(t, sizeof t, "%lld", (long long)tuned);
+    Add(attribute, a, t);
+  }
+  void Add(const char* attribute, double asked, double tuned) {
+    char a[32], t[32];
+    snprintf(a, sizeof a, "%.9g", asked), snprintf(t, sizeof t, "%.9g", tuned);
+    Add(attribute, a, t);
+  }
+};
+
+Differences Compare(const lathe_@OP@_workload& asked, const lathe_@OP@_workload& tuned) {
+  (void)asked, (void)tuned;
+  Differences differences;
+@DIFFERENCES@  return differences;
+}
+
 @FACTS_FUNCTIONS@
 @TENSOR_BYTES@
 bool IsConstant(int tensor) {
@@ -71,7 +99,8 @@ struct lathe_@OP@ {
   const Entry* entry;  // null: the fallback
   Fallback fallback;
   lathe_match match;
-  const char* reason;
+  const char* reason;  // the table's, or `text`
+  char text[384];
   void* constants[kTensors];
   size_t bytes[kTensors];
   void* workspace;
@@ -95,23 +124,32 @@ lathe_status lathe_@OP@_create(const lathe_@OP@_workload* workload, @CREATE_ARGU
   lathe_@OP@_facts facts;
   if (const char* bad = Check(workload, &facts)) return lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: %s", bad);
 
-  const Entry* best = nullptr;
+  const Entry* best = nullptr;  // can answer
   double best_distance = INFINITY;
-  const char* lacking = lathe_cpu_lacks();
-  const char* why_not = "this library holds no kernel for these attributes";
-  if ((flags & LATHE_FORCE_FALLBACK) != 0) why_not = "the caller asked for the fallback";
+  const Entry* like = nullptr;  // cannot, but differs in the fewest attributes
+  Differences differences;
+  const char* lacking = nullptr;
   for (int i = 0; i < kEntryCount && (flags & LATHE_FORCE_FALLBACK) == 0; ++i) {
-    if (!SameStatic(kEntries[i].workload, *workload)) continue;
-    if (lacking != nullptr) {
-      why_not = "the kernels were built for a machine with instructions that this one lacks";
-      break;
+    if (!SameStatic(kEntries[i].workload, *workload)) {
+      const Differences here = Compare(*workload, kEntries[i].workload);
+      if (like == nullptr || here.count < differences.count) like = &kEntries[i], differences = here;
+      continue;
     }
+    lacking = lathe_cpu_lacks();
+    if (lacking != nullptr) break;
     const double distance = Distance(kEntries[i].workload, *workload);
     if (distance < best_distance) best = &kEntries[i], best_distance = distance;
   }
   lathe_match match = LATHE_MATCH_FALLBACK;
   if (best != nullptr) match = best_distance == 0 ? best->match : LATHE_MATCH_NEAREST;
-  const char* reason = best == nullptr ? why_not : best_distance == 0 ? best->reason : "tuned for another value of what varies at run time";
+  char text[384];
+  const char* reason = text;
+  if (best != nullptr && best_distance == 0) reason = best->reason;
+  else if (best != nullptr) snprintf(text, sizeof text, "the kernel is for %s, which may vary at run time", Compare(*workload, best->workload).text);
+  else if ((flags & LATHE_FORCE_FALLBACK) != 0) reason = "the caller asked for the fallback";
+  else if (lacking != nullptr) snprintf(text, sizeof text, "the kernels were built for a machine with %s, which this one lacks", lacking);
+  else if (like != nullptr) snprintf(text, sizeof text, "this library has no kernel for it; the one most like it is for %s", differences.text);
+  else reason = "this library has no tuned kernel of '@OP@'";
   if ((flags & LATHE_STRICT) != 0 && match != LATHE_MATCH_EXACT)
     return lathe_fail(LATHE_NOT_TUNED, "@OP@: not tuned for this workload: %s", reason);
 
@@ -123,6 +161,7 @@ lathe_status lathe_@OP@_create(const lathe_@OP@_workload* workload, @CREATE_ARGU
   made->entry = best;
   made->match = match;
   made->reason = reason;
+  if (reason == text) made->reason = strcpy(made->text, text);
   made->fallback = FallbackFor(&facts);
   lathe_status status = LATHE_OK;
   for (int i = 0; i < kTensors; ++i) {

@@ -26,10 +26,13 @@ std::vector<std::string> PartsOf(const std::string& workload) {
   return parts;
 }
 
-// Whether a kernel's workload is of the same operator and has every attribute that is wanted.
-bool Answers(const char* workload, const char* wanted) {
-  const std::vector<std::string> has = PartsOf(workload), asked = PartsOf(wanted);
-  return std::all_of(asked.begin(), asked.end(), [&](const std::string& part) { return std::find(has.begin(), has.end(), part) != has.end(); });
+// What is wanted and a kernel's workload does not have; empty where it answers. The operator stands first.
+std::vector<std::string> Lacking(const char* workload, const char* wanted) {
+  const std::vector<std::string> has = PartsOf(workload);
+  std::vector<std::string> lacking;
+  for (const std::string& part : PartsOf(wanted))
+    if (std::find(has.begin(), has.end(), part) == has.end()) lacking.push_back(part);
+  return lacking;
 }
 
 }  // namespace
@@ -51,8 +54,15 @@ extern "C" const lathe_gpu_kernel_info* lathe_gpu_kernels_table(size_t* count) {
 
 extern "C" int lathe_gpu_find(const char* workload) {
   int found = -1;
+  size_t near = lathe_gpu_count;  // the kernel of that operator that lacks the fewest
+  std::vector<std::string> near_lacks;
   for (size_t i = 0; workload != nullptr && i < lathe_gpu_count; ++i) {
-    if (!Answers(lathe_gpu_infos[i].workload, workload)) continue;
+    const std::vector<std::string> lacks = Lacking(lathe_gpu_infos[i].workload, workload);
+    if (!lacks.empty()) {
+      const bool same_operator = lacks.front().back() != ':';
+      if (same_operator && (near == lathe_gpu_count || lacks.size() < near_lacks.size())) near = i, near_lacks = lacks;
+      continue;
+    }
     if (found >= 0) {
       lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_find: '%s' may be %s or %s", workload, lathe_gpu_infos[found].workload,
                      lathe_gpu_infos[i].workload);
@@ -60,9 +70,12 @@ extern "C" int lathe_gpu_find(const char* workload) {
     }
     found = static_cast<int>(i);
   }
-  if (found < 0)
-    lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_find: there is no kernel for '%s'", workload == nullptr ? "(null)" : workload);
-  return found;
+  if (found >= 0) return found;
+  std::string why;
+  for (const std::string& lacks : near_lacks) why += (why.empty() ? "; the one most like it does not have " : ", ") + lacks;
+  if (near < lathe_gpu_count) why += std::string(": ") + lathe_gpu_infos[near].workload;
+  lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_find: there is no kernel for '%s'%s", workload == nullptr ? "(null)" : workload, why.c_str());
+  return -1;
 }
 
 struct lathe_gpu_kernel {
