@@ -190,6 +190,11 @@ Result<TargetReport> CheckOn(const std::string& target, const TemplateLibrary& l
     options.toolchain = std::move(*toolchain);
     options.run.timeout = std::chrono::minutes(2);  // emulators are slow
   }
+  if (flags.time_limit > 0) {
+    const auto limit = std::chrono::ceil<std::chrono::seconds>(std::chrono::duration<double>(flags.time_limit));
+    options.build.timeout = limit;
+    options.run.timeout = limit;
+  }
   Result<Workshop::BackendFactory> backend = BackendFor(target);
   if (!backend) return backend.error();
   Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, options, 0, *backend);

@@ -20,6 +20,7 @@ struct TemplateCheckOptions {
   size_t total = 0;    // if set, so many random ones for each template instead, dealt out over its workloads
   uint64_t seed = 1;
   int threads = 1;
+  double time_limit = 0;  // seconds of compiler time for a build, of the clock for a run, instead of the measurer's; 0: those
   std::string toolchain;  // profile to build with, and to run under its launcher; empty: this machine's compiler
 };
 
