@@ -8,6 +8,7 @@ namespace lathe {
 namespace {
 
 constexpr uint32_t kKiB = 1024, kWarp = 32, kRegisterPortion = 256;
+constexpr double kUnknownMemory = 9007199254740992;  // 2^53: an architecture alone does not tell how much a device has
 
 //  capability, registers of a group and of a processor, shared memory of a processor and of a group, reserved, items, groups, processors
 constexpr std::array<CudaArchitecture, 19> kArchitectures = {{
@@ -59,6 +60,10 @@ std::map<std::string, double> CudaLimits(const CudaArchitecture& architecture) {
           {"max_groups_yz", 65535},
           {"local_bytes", 49152},  // of declared arrays; more is for launches that ask
           {"local_bytes_asked", architecture.local_per_group},
+          {"max_buffer_bytes", kUnknownMemory},
+          {"images", 0},  // OpenCL's; kernels of the dialect have none on CUDA
+          {"max_image_width", 0},
+          {"max_image_height", 0},
           {"registers_per_group", architecture.registers_per_group},
           {"registers_per_item", 255},
           {"compute_units", architecture.processors},

@@ -36,7 +36,7 @@ Result<std::vector<Target>> ParseCudaDevices(const std::string& text) {
       if (!target) return target.error().In(fmt::format("read CUDA device '{}'", device["name"]));
       target->name = device["name"];
       for (const char* limit : {"max_work_group", "max_work_group_z", "max_groups_yz", "local_bytes", "local_bytes_asked",
-                                "registers_per_group", "compute_units", "subgroup"})
+                                "registers_per_group", "compute_units", "subgroup", "max_buffer_bytes"})
         if (const double value = std::strtod(device[limit].c_str(), nullptr); value > 0) target->limits[limit] = value;
       target->fingerprint["driver"] = device["driver"];
       targets.push_back(std::move(*target));

@@ -40,7 +40,9 @@ Target TargetOf(const std::map<std::string, std::string>& device, int threads) {
   target.backend = "opencl";
   target.architecture = FamilyOf(text("platform")) + '-' + (text("type").empty() ? "accelerator" : text("type"));
   target.name = text("name");
-  for (const char* limit : {"max_work_group", "local_bytes", "compute_units", "vector_bytes", "fp16"}) target.limits[limit] = number(limit);
+  for (const char* limit : {"max_work_group", "local_bytes", "max_buffer_bytes", "images", "max_image_width", "max_image_height",
+                            "compute_units", "vector_bytes", "fp16"})
+    target.limits[limit] = number(limit);
   const double most_z = number("max_work_group_z");
   target.limits["max_work_group_z"] = most_z > 0 ? most_z : target.limits["max_work_group"];
   for (const char* unlimited : {"max_groups_yz", "registers_per_group", "registers_per_item"}) target.limits[unlimited] = kUnknownLimit;

@@ -104,6 +104,10 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
   }
   return Note("cuDeviceGetAttribute");
 }
+int cuDeviceTotalMem_v2(size_t* bytes, int) {
+  *bytes = size_t{4} << 30;
+  return Note("cuDeviceTotalMem_v2");
+}
 int cuDeviceGetPCIBusId(char* id, int bytes, int) {
   std::snprintf(id, static_cast<size_t>(bytes), "0000:01:00.0");
   return Note("cuDeviceGetPCIBusId");
@@ -193,6 +197,15 @@ int nvmlDeviceGetTemperature(void*, int, unsigned* celsius) {
   *celsius = 41;
   return Note("nvmlDeviceGetTemperature");
 }
+int nvmlDeviceGetMaxClockInfo(void*, int, unsigned* mhz) {
+  *mhz = 1300;
+  return Note("nvmlDeviceGetMaxClockInfo");
+}
+int nvmlDeviceSetGpuLockedClocks(void*, unsigned least, unsigned most) {
+  return Note("nvmlDeviceSetGpuLockedClocks", (std::to_string(least) + ' ' + std::to_string(most)).c_str());
+}
+int nvmlDeviceResetGpuLockedClocks(void*) { return Note("nvmlDeviceResetGpuLockedClocks"); }
+const char* nvmlErrorString(int code) { return code == 4 ? "Insufficient Permissions" : "Some Error"; }
 // Told to fail, it tells the code as the reasons instead.
 int nvmlDeviceGetCurrentClocksThrottleReasons(void*, unsigned long long* reasons) {
   *reasons = static_cast<unsigned long long>(Note("nvmlDeviceGetCurrentClocksThrottleReasons"));

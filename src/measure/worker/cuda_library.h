@@ -40,6 +40,7 @@ struct CudaLibrary {
   X(DeviceGet, "cuDeviceGet", (int*, int))                                         \
   X(DeviceGetName, "cuDeviceGetName", (char*, int, int))                           \
   X(DeviceGetAttribute, "cuDeviceGetAttribute", (int*, int, int))                  \
+  X(DeviceTotalMem, "cuDeviceTotalMem_v2", (size_t*, int))                         \
   X(DeviceGetPciBusId, "cuDeviceGetPCIBusId", (char*, int, int))                   \
   X(DevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", (void**, int))             \
   X(CtxSetCurrent, "cuCtxSetCurrent", (void*))                                     \

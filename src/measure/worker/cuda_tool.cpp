@@ -120,6 +120,8 @@ int PrintCudaDevices() {
                                          {"compute_units", kProcessors},
                                          {"subgroup", kWarpSize}})
       std::printf("%s %d\n", key, value(attribute));
+    size_t memory = 0;
+    if (cuda.DeviceTotalMem(&memory, device) == kCudaSuccess) std::printf("max_buffer_bytes %zu\n", memory);
     std::printf("\n");
   }
   return std::fflush(stdout) == 0 ? 0 : kFailed;

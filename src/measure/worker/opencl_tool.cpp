@@ -98,6 +98,11 @@ int PrintOpenClDevices() {
     Print("local_bytes", DeviceValue<cl_ulong>(cl, device, CL_DEVICE_LOCAL_MEM_SIZE));
     Print("compute_units", DeviceValue<cl_uint>(cl, device, CL_DEVICE_MAX_COMPUTE_UNITS));
     Print("vector_bytes", sizeof(float) * DeviceValue<cl_uint>(cl, device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT));
+    Print("max_buffer_bytes", DeviceValue<cl_ulong>(cl, device, CL_DEVICE_MAX_MEM_ALLOC_SIZE));
+    const bool images = DeviceValue<cl_bool>(cl, device, CL_DEVICE_IMAGE_SUPPORT) != 0;  // its limits mean nothing without
+    Print("images", images ? 1ULL : 0ULL);
+    Print("max_image_width", images ? DeviceValue<size_t>(cl, device, CL_DEVICE_IMAGE2D_MAX_WIDTH) : 0);
+    Print("max_image_height", images ? DeviceValue<size_t>(cl, device, CL_DEVICE_IMAGE2D_MAX_HEIGHT) : 0);
     const std::string extensions = ' ' + DeviceText(cl, device, CL_DEVICE_EXTENSIONS) + ' ';
     Print("fp16", extensions.find(" cl_khr_fp16 ") == std::string::npos ? 0ULL : 1ULL);
     const bool usable =
