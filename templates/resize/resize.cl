@@ -2,6 +2,8 @@
 // for bilinear, four for bicubic, what a pixel covers for area, one for nearest.
 //   dimension 0: along a row, the groups of a pixel's channels fastest, so that neighbouring items read and write side by side
 //   dimension 1: PY rows each     dimension 2: planes: an image (nhwc, PIXEL = C), or one channel of it (nchw, PIXEL = 1)
+// Where there are fewer groups down the rows than it takes, each goes on with the rows that lie all groups' rows further down: columns'
+// positions and weights are worked out once for all of them.
 //
 //   SPREAD       an item's pixels lie side by side (0), or WX apart (1): neighbouring items then store neighbouring pixels
 //   LOAD_BYTES   a tap's channels are loaded so many bytes at a time, STORE_BYTES likewise; 0: value by value
@@ -229,7 +231,7 @@ DEVICE value_t ValueOf(number_t sum) {
 }
 
 KERNEL GROUP_SIZE(WX, WY, 1) void resize(GLOBAL const value_t* RESTRICT input, GLOBAL value_t* RESTRICT output, int n) {
-  const int across = (int)get_global_id(0), group = across % GROUPS, slot = across / GROUPS, y0 = (int)get_global_id(1) * PY;
+  const int across = (int)get_global_id(0), group = across % GROUPS, slot = across / GROUPS;
 #if SPREAD
   const int x0 = slot / WX * (WX * PX) + slot % WX;  // GROUPS is 1
 #define X_STEP WX
@@ -244,11 +246,8 @@ KERNEL GROUP_SIZE(WX, WY, 1) void resize(GLOBAL const value_t* RESTRICT input, G
 #if TABLES == TABLES_LOCAL
   LOCAL_ARRAY(Column, column_table, SLOTS * PX);
   LOCAL_ARRAY(Row, row_table, WY * PY);
-  const int item = (int)get_local_id(1) * WX + (int)get_local_id(0);
-  const int first_slot = (int)get_group_id(0) * WX / GROUPS, first_y = (int)get_group_id(1) * (WY * PY);
+  const int item = (int)get_local_id(1) * WX + (int)get_local_id(0), first_slot = (int)get_group_id(0) * WX / GROUPS;
   for (int i = item; i < SLOTS * PX; i += WX * WY) column_table[i] = ColumnAt(first_slot * PX + i);
-  for (int i = item; i < WY * PY; i += WX * WY) row_table[i] = RowAt(first_y + i);
-  barrier(CLK_LOCAL_MEM_FENCE);
 #define COLUMN(i) column_table[x0 + (i) * X_STEP - first_slot * PX]
 #define ROW(y) row_table[(y) - first_y]
 #else
@@ -258,48 +257,55 @@ KERNEL GROUP_SIZE(WX, WY, 1) void resize(GLOBAL const value_t* RESTRICT input, G
 #define COLUMN(i) columns[i]
 #define ROW(y) RowAt(y)
 #endif
-  if (x0 >= OW || y0 >= OH) return;
 
-  for (int j = 0; j < PY && y0 + j < OH; ++j) {
-    const Row row = ROW(y0 + j);
-    number_t sums[PX * CHANNELS];
-    UNROLL
-    for (int i = 0; i < PX * CHANNELS; ++i) sums[i] = 0;
-    UNROLL_TAPS
-    for (int ky = 0; ky < COUNT_Y; ++ky) {
-      GLOBAL const value_t* line = input + (size_t)clamp(row.first + ky, 0, H - 1) * ((size_t)W * PIXEL);
-      UNROLL
-      for (int i = 0; i < PX; ++i) {
-        number_t across_sums[CHANNELS];
-        UNROLL
-        for (int k = 0; k < CHANNELS; ++k) across_sums[k] = 0;
-        UNROLL_TAPS
-        for (int kx = 0; kx < COUNT_X; ++kx) {
-          number_t values[CHANNELS];
-          LoadValues(line + clamp(COLUMN(i).first + kx, 0, W - 1) * PIXEL, values);
-          const number_t weight = COLUMN(i).weights[kx];
-          UNROLL
-          for (int k = 0; k < CHANNELS; ++k) across_sums[k] += values[k] * weight;
-        }
-        UNROLL
-        for (int k = 0; k < CHANNELS; ++k) sums[i * CHANNELS + k] += across_sums[k] * row.weights[ky];
-      }
-    }
-    value_t values[PX * CHANNELS];
-    UNROLL
-    for (int i = 0; i < PX * CHANNELS; ++i) values[i] = ValueOf(sums[i]);
-
-    GLOBAL value_t* out = output + ((size_t)(y0 + j) * OW + x0) * PIXEL;
-#if STORE_BYTES > 0
-    if (x0 + (PX - 1) * X_STEP < OW) {
-      UNROLL
-      for (int r = 0; r < RUNS; ++r) StoreRun(values + r * RUN, out + r * (X_STEP * PIXEL));
-      continue;
-    }
+  for (int first_y = (int)get_group_id(1) * (WY * PY); first_y < OH; first_y += (int)get_num_groups(1) * (WY * PY)) {
+#if TABLES == TABLES_LOCAL
+    barrier(CLK_LOCAL_MEM_FENCE);  // what stands there may still be in use
+    for (int i = item; i < WY * PY; i += WX * WY) row_table[i] = RowAt(first_y + i);
+    barrier(CLK_LOCAL_MEM_FENCE);
 #endif
-    UNROLL
-    for (int i = 0; i < PX; ++i)
-      if (x0 + i * X_STEP < OW)
-        for (int k = 0; k < CHANNELS; ++k) out[i * (X_STEP * PIXEL) + k] = values[i * CHANNELS + k];
+    const int y0 = first_y + (int)get_local_id(1) * PY, end = x0 < OW ? min(y0 + PY, OH) : 0;
+    for (int y = y0; y < end; ++y) {
+      const Row row = ROW(y);
+      number_t sums[PX * CHANNELS];
+      UNROLL
+      for (int i = 0; i < PX * CHANNELS; ++i) sums[i] = 0;
+      UNROLL_TAPS
+      for (int ky = 0; ky < COUNT_Y; ++ky) {
+        GLOBAL const value_t* line = input + (size_t)clamp(row.first + ky, 0, H - 1) * ((size_t)W * PIXEL);
+        UNROLL
+        for (int i = 0; i < PX; ++i) {
+          number_t across_sums[CHANNELS];
+          UNROLL
+          for (int k = 0; k < CHANNELS; ++k) across_sums[k] = 0;
+          UNROLL_TAPS
+          for (int kx = 0; kx < COUNT_X; ++kx) {
+            number_t values[CHANNELS];
+            LoadValues(line + clamp(COLUMN(i).first + kx, 0, W - 1) * PIXEL, values);
+            const number_t weight = COLUMN(i).weights[kx];
+            UNROLL
+            for (int k = 0; k < CHANNELS; ++k) across_sums[k] += values[k] * weight;
+          }
+          UNROLL
+          for (int k = 0; k < CHANNELS; ++k) sums[i * CHANNELS + k] += across_sums[k] * row.weights[ky];
+        }
+      }
+      value_t values[PX * CHANNELS];
+      UNROLL
+      for (int i = 0; i < PX * CHANNELS; ++i) values[i] = ValueOf(sums[i]);
+
+      GLOBAL value_t* out = output + ((size_t)y * OW + x0) * PIXEL;
+#if STORE_BYTES > 0
+      if (x0 + (PX - 1) * X_STEP < OW) {
+        UNROLL
+        for (int r = 0; r < RUNS; ++r) StoreRun(values + r * RUN, out + r * (X_STEP * PIXEL));
+        continue;
+      }
+#endif
+      UNROLL
+      for (int i = 0; i < PX; ++i)
+        if (x0 + i * X_STEP < OW)
+          for (int k = 0; k < CHANNELS; ++k) out[i * (X_STEP * PIXEL) + k] = values[i * CHANNELS + k];
+    }
   }
 }

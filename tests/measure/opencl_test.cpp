@@ -13,7 +13,9 @@ namespace fs = std::filesystem;
 
 TEST(OpenClDeviceList, ReadsWhatAWorkerPrints) {
   const Result<std::vector<Target>> targets = ParseOpenClDevices(
-      "platform Portable Computing Language\nplatform_version OpenCL 3.0\nname pthread\ntype cpu\nmax_work_group 4096\nfp16 0\nusable 1\n\n"
+      "platform Portable Computing Language\nplatform_version OpenCL 3.0\nname pthread\ntype cpu\nmax_work_group 4096\nmax_buffer_bytes "
+      "8589934592\nimages 1\nmax_image_width 16384\n"
+      "max_image_height 8192\nfp16 0\nusable 1\n\n"
       "driver chatter without a device\n\n"
       "platform NVIDIA CUDA\nname Board\ndriver_version 1.2\ntype gpu\nmax_work_group 1024\nlocal_bytes 49152\nfp16 1\nusable 1\n\n",
       3);
@@ -21,7 +23,12 @@ TEST(OpenClDeviceList, ReadsWhatAWorkerPrints) {
   ASSERT_EQ(targets->size(), 2U);
   EXPECT_EQ((*targets)[0].Key(), "opencl/pocl-cpu/pthread/threads=3");
   EXPECT_EQ((*targets)[0].limits.at("max_work_group"), 4096);
+  EXPECT_EQ((*targets)[0].limits.at("max_buffer_bytes"), 8589934592.0);
+  EXPECT_EQ((*targets)[0].limits.at("images"), 1);
+  EXPECT_EQ((*targets)[0].limits.at("max_image_width"), 16384);
+  EXPECT_EQ((*targets)[0].limits.at("max_image_height"), 8192);
   EXPECT_EQ((*targets)[1].Key(), "opencl/nvidia-gpu/Board");
+  EXPECT_EQ((*targets)[1].limits.at("images"), 0);
   EXPECT_EQ((*targets)[1].limits.at("local_bytes"), 49152);
   EXPECT_EQ((*targets)[1].limits.at("fp16"), 1);
   EXPECT_EQ((*targets)[1].fingerprint.at("driver_version"), "1.2");
@@ -175,6 +182,18 @@ TEST_F(OpenCl, EndsACompilerThatTakesTooLong) {
   EXPECT_STREQ(ToString(measurement.status), "build_timeout") << measurement.message;
 }
 
+TEST_F(OpenCl, TellsConstraintsHowLargeBuffersAndImagesMayBe) {
+  const Result<std::vector<Target>> targets = ListOpenClTargets(TestOptions().worker_program, 1);
+  ASSERT_TRUE(targets) << targets.error().message;
+  for (const Target& target : *targets) {
+    // OpenCL demands as much of every device, and of every device with images (1.2, table 4.3).
+    EXPECT_GE(target.limits.at("max_buffer_bytes"), 128.0 * (1 << 20)) << target.Key();
+    const double least = target.limits.at("images") == 1 ? 2048 : 0;
+    EXPECT_GE(target.limits.at("max_image_width"), least) << target.Key();
+    EXPECT_GE(target.limits.at("max_image_height"), least) << target.Key();
+  }
+}
+
 TEST_F(OpenCl, NamesTheDevicesWhenAskedForAnother) {
   const Result<Target> target = OpenClTarget(devices_, TestOptions().worker_program, 1);
   ASSERT_FALSE(target);
@@ -209,6 +228,40 @@ TEST_F(OpenCl, ComputesResizeAsTheReferenceDoes) {
       const Measurement measurement = shop->Measure(request);
       EXPECT_STREQ(ToString(measurement.status), "ok") << text << ' ' << ToString(request.candidate.config) << '\n' << measurement.message;
     }
+  }
+}
+
+// One artifact for all of them: with fewer groups, each makes more rows.
+TEST_F(OpenCl, RunsOneBuildOfResizeWithAnyNumberOfGroups) {
+  const Result<TemplateLibrary> library = TemplateLibrary::Load(std::string(LATHE_SOURCE_DIR) + "/templates");
+  ASSERT_TRUE(library) << library.error().message;
+  WorkshopOptions options = Options();
+  options.verify_only = true;
+  Result<TempDir> cache = TempDir::Create("rounds");
+  ASSERT_TRUE(cache);
+  options.cache_dir = cache->path();
+  const std::unique_ptr<Workshop> shop = Shop(*library, options);
+  ASSERT_NE(shop, nullptr);
+  const Operator* op = *library->FindOperator("resize");
+  const KernelTemplate* tmpl = *library->FindTemplate("resize/resize_gpu");
+  const Workload workload = *op->Normalise(*ParseWorkload("resize:c=3,h=17,w=23,oh=45,ow=40"));
+  const Result<Space> space = tmpl->SpaceFor(*op, workload, shop->target());
+  ASSERT_TRUE(space) << space.error().message;
+  for (const char* tables : {"computed", "local"}) {
+    int builds = 0;
+    for (const int64_t rounds : {int64_t{1}, int64_t{2}, int64_t{4}, int64_t{8}}) {  // 12 groups' heights of rows in 12, 6, 3 and 2 groups
+      NamedValues config = space->ConfigAt(*space->First());
+      const std::map<std::string, Value> wanted = {
+          {"TABLES", std::string(tables)}, {"WY", int64_t{4}}, {"PY", int64_t{1}}, {"ROUNDS", rounds}};
+      for (auto& [name, value] : config)
+        if (const auto found = wanted.find(name); found != wanted.end()) value = found->second;
+      MeasureRequest request;
+      request.candidate = {workload, tmpl->name(), tmpl->hash(), config};
+      const Measurement measurement = shop->Measure(request);
+      EXPECT_STREQ(ToString(measurement.status), "ok") << ToString(config) << '\n' << measurement.message;
+      builds += measurement.build_seconds > 0 ? 1 : 0;
+    }
+    EXPECT_EQ(builds, 1) << tables;
   }
 }
 
