@@ -4,6 +4,7 @@
 
 #include "measure/cpu_set.h"
 #include "measure/cpu_target.h"
+#include "measure/cuda_target.h"
 #include "measure/local_measurer.h"
 #include "measure/opencl_target.h"
 #include "measure/target_choice.h"
@@ -32,6 +33,8 @@ std::vector<OfferedTarget> OfferedTargets(const WorkshopOptions& options) {
   targets.push_back(std::move(cpu));
   if (Result<std::vector<Target>> devices = ListOpenClTargets(options.worker_program, 1); devices)
     for (size_t i = 0; i < devices->size(); ++i) targets.push_back({"opencl:" + std::to_string(i), (*devices)[i], threads, ""});
+  if (Result<std::vector<Target>> devices = ListCudaTargets(options.worker_program); devices)
+    for (size_t i = 0; i < devices->size(); ++i) targets.push_back({"cuda:" + std::to_string(i), (*devices)[i], threads, ""});
   return targets;
 }
 

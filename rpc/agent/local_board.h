@@ -15,7 +15,7 @@ struct LocalBoardOptions {
   int builders = 0;          // see LocalMeasurer
 };
 
-// The cpu, and every OpenCL device. A target that cannot be used is listed with the reason.
+// The cpu, every OpenCL and every CUDA device. A target that cannot be used is listed with the reason.
 std::vector<OfferedTarget> OfferedTargets(const WorkshopOptions& options);
 
 Board::MakeMeasurer MeasuringHere(LocalBoardOptions options);

@@ -3,6 +3,9 @@
 // distinguishes them.
 #pragma once
 
+#include <map>
+#include <string>
+
 #include "core/target.h"
 #include "measure/cancel_token.h"
 #include "measure/candidate_text.h"
@@ -18,6 +21,8 @@ class Backend {
   virtual BuildOutcome Build(const CandidateText& text, const CancelToken* cancel) = 0;
   // What the text leaves open: runner, device, how the worker is confined. Whatever stands there already is overwritten.
   virtual void Complete(JobSpec& spec) const = 0;
+  // What every measurement's conditions say besides.
+  virtual std::map<std::string, std::string> Conditions() const { return {}; }
 };
 
 }  // namespace lathe

@@ -28,8 +28,8 @@ uint64_t Product(const std::vector<uint64_t>& sizes) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(Workshop* shop, Target target, CudaCompiler compiler, std::optional<size_t> device)
-    : shop_(shop), target_(std::move(target)), compiler_(std::move(compiler)), device_(device) {
+CudaBackend::CudaBackend(Workshop* shop, Target target, CudaCompiler compiler, std::optional<size_t> device, std::optional<ClockLock> clock)
+    : shop_(shop), target_(std::move(target)), compiler_(std::move(compiler)), device_(device), clock_(std::move(clock)) {
   target_.fingerprint["compiler"] = compiler_.Name();
   architecture_ = WithLimits(FindCudaArchitecture(target_.architecture).value_or(CudaArchitecture{}), target_.limits);
 }
@@ -171,12 +171,25 @@ void CudaBackend::Complete(JobSpec& spec) const {
   spec.runner_options.insert(0, fmt::format("device {}\n", device_.value_or(0)));
 }
 
+std::map<std::string, std::string> CudaBackend::Conditions() const {
+  if (!clock_) return {};
+  return {{"gpu_clock_lock", clock_->state()}};
+}
+
 namespace {
 
 Result<std::unique_ptr<Backend>> Make(Workshop& shop, Target target, std::optional<size_t> device) {
   Result<CudaCompiler> compiler = ChooseCudaCompiler(ListCudaCompilers(shop.options().worker_program), target.architecture);
   if (!compiler) return compiler.error();
-  return std::unique_ptr<Backend>(std::make_unique<CudaBackend>(&shop, std::move(target), std::move(*compiler), device));
+  const WorkshopOptions& options = shop.options();
+  std::optional<ClockLock> clock;
+  if (device && !options.lock_clocks.empty() && !options.build_only) {
+    if (Status can = CanLockClocks(options.sysfs_root); !can) return can.error();
+    Result<ClockLock> lock = ClockLock::Take(options.worker_program, *device, options.lock_clocks);
+    if (!lock) return lock.error();
+    clock.emplace(std::move(*lock));
+  }
+  return std::unique_ptr<Backend>(std::make_unique<CudaBackend>(&shop, std::move(target), std::move(*compiler), device, std::move(clock)));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "measure/backend.h"
+#include "measure/clock_lock.h"
 #include "measure/cuda_architecture.h"
 #include "measure/cuda_compiler.h"
 #include "measure/workshop.h"
@@ -15,11 +16,13 @@ namespace lathe {
 class CudaBackend : public Backend {
  public:
   // `shop` outlives the backend. No device: it builds only.
-  CudaBackend(Workshop* shop, Target target, CudaCompiler compiler, std::optional<size_t> device);
+  CudaBackend(Workshop* shop, Target target, CudaCompiler compiler, std::optional<size_t> device, std::optional<ClockLock> clock);
 
   const Target& target() const override { return target_; }
   BuildOutcome Build(const CandidateText& text, const CancelToken* cancel) override;
   void Complete(JobSpec& spec) const override;
+  // "gpu_clock_lock": MHz, or "refused: " and why; where a lock was asked for.
+  std::map<std::string, std::string> Conditions() const override;
 
  private:
   BuildOutcome Compile(const std::string& key, const CandidateText& text, const CancelToken* cancel);
@@ -32,6 +35,7 @@ class CudaBackend : public Backend {
   CudaCompiler compiler_;
   CudaArchitecture architecture_;
   std::optional<size_t> device_;
+  std::optional<ClockLock> clock_;
 };
 
 // For the device of this number.

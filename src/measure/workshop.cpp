@@ -174,6 +174,7 @@ void Workshop::Run(Job& job, double best_seconds, const CancelToken* cancel) {
     AddEnergy(*job.run, *watch, job.measurement);
   }
   Describe(before, conditions_.Read(), job.measurement.conditions);
+  job.measurement.conditions.merge(backend_->Conditions());
 }
 
 void Workshop::AddEnergy(const WorkerRun& run, const EnergyMeter::Watch& watch, Measurement& measurement) const {

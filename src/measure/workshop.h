@@ -38,7 +38,8 @@ struct WorkshopOptions {
   bool verify_only = false;  // no timing: `lathe check`
   bool build_only = false;   // no device: a measurement is the outcome of a build, without samples
   bool cold_cache = false;
-  uint64_t seed = 1;  // of the inputs
+  uint64_t seed = 1;        // of the inputs
+  std::string lock_clocks;  // what a CUDA device keeps to while the workshop lives: MHz, or "max"; empty: what it likes
   // Where the board has power rails: joules per run of finalists, or of every candidate, from so long a stretch of runs. Building and
   // measuring then take turns, because a compiler beside it draws power too.
   enum class Energy { kNever, kFinalists, kAlways };

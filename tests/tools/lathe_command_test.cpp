@@ -235,6 +235,9 @@ TEST_F(LatheCommand, SaysWhatIsWrongWithItsInput) {
       {{"nonesuch"}, 2, ""},
       {{"tune", "--workload", kSmall, "--time", "soon", "--log", Path("a.db")}, 2, "soon"},
       {{"tune", "--workload", kSmall, "--board", "far:1", "--log", Path("a.db")}, 3, "far:1"},
+      {{"tune", "--workload", kSmall, "--lock-clocks", "fast", "--log", Path("a.db")}, 2, "'fast'"},
+      {{"tune", "--workload", kSmall, "--lock-clocks", "max", "--log", Path("a.db")}, 3, "--target is cpu"},
+      {{"check", "resize_cpu", "--time-limit", "soon"}, 2, "soon"},
   };
   for (const auto& [arguments, code, text] : cases) {
     const Outcome outcome = Run(arguments);

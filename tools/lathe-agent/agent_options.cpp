@@ -37,12 +37,15 @@ Status ReadConfig(AgentFlags& flags, const std::set<std::string>& given) {
   const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false, true);
   if (!json.is_object()) return bad("it is no JSON object");
   const std::map<std::string, std::string*> texts = {
-      {"listen", &flags.listen},   {"name", &flags.name},           {"certs", &flags.certs},          {"user", &flags.user},
-      {"scratch", &flags.scratch}, {"directory", &flags.directory}, {"sysfs_root", &flags.sysfs_root}};
+      {"listen", &flags.listen},   {"name", &flags.name},           {"certs", &flags.certs},           {"user", &flags.user},
+      {"scratch", &flags.scratch}, {"directory", &flags.directory}, {"sysfs_root", &flags.sysfs_root}, {"lock_clocks", &flags.lock_clocks}};
   const std::map<std::string, double*> numbers = {
       {"lease_seconds", &flags.lease_seconds}, {"run_seconds", &flags.run_seconds}, {"build_seconds", &flags.build_seconds}};
-  const std::map<std::string, std::string> options = {
-      {"sysfs_root", "sysfs-root"}, {"lease_seconds", "lease"}, {"run_seconds", "run-limit"}, {"build_seconds", "build-limit"}};
+  const std::map<std::string, std::string> options = {{"sysfs_root", "sysfs-root"},
+                                                      {"lock_clocks", "lock-clocks"},
+                                                      {"lease_seconds", "lease"},
+                                                      {"run_seconds", "run-limit"},
+                                                      {"build_seconds", "build-limit"}};
   const auto overruled = [&](const std::string& key) {
     const auto option = options.find(key);
     return given.count(option != options.end() ? option->second : key) != 0;

@@ -23,6 +23,7 @@ struct AgentFlags {
   std::string sysfs_root = "/";             // where power rails, clocks and temperatures are looked for
   double lease_seconds = 10;
   double run_seconds = 60, build_seconds = 120;  // no candidate gets more, whatever a client asks
+  std::string lock_clocks;                       // of CUDA devices while a session measures: MHz or "max"; empty: not
   std::map<std::string, Rights> clients;         // from the file: {"clients": {"alice": ["build", "measure", "administer"]}}
 };
 

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "measure/artifact_cache.h"
+#include "measure/clock_lock.h"
 #include "measure/conditions.h"
 #include "measure/cpu_set.h"
 #include "measure/worker/compiler_sandbox.h"
@@ -87,6 +88,11 @@ int Serve(AgentFlags flags, const std::set<std::string>& given) {
   shop.cache_dir = directory / "artifacts";
   shop.scratch_root = flags.scratch;
   shop.sysfs_root = flags.sysfs_root;
+  if (!flags.lock_clocks.empty()) {
+    if (Result<std::string> clock = ParseClock(flags.lock_clocks); !clock) return Fail(clock.error());
+    if (Status can = CanLockClocks(flags.sysfs_root); !can) return Fail(can.error());
+  }
+  shop.lock_clocks = flags.lock_clocks;
   shop.build.readable.assign(flags.compiler_reads.begin(), flags.compiler_reads.end());
   shop.run.timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * flags.run_seconds));
   shop.build.timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * flags.build_seconds));
@@ -150,9 +156,9 @@ int main(int argc, char** argv) {
       "SIGTERM: nothing new is begun, what runs is finished and handed over, then it ends; a second one ends it at once.\n\n"
       "Exit status: 0 ended when asked to; 1 the world failed (address taken, disk); 2 wrong command line; 3 wrong configuration.\n\n"
       "Examples:\n  lathe-agent\n  lathe-agent --listen 0.0.0.0:7200 --certs /etc/lathe/certs --config /etc/lathe/agent.json\n\n"
-      "Configuration (JSON, comments allowed; keys are listen, name, certs, user, scratch, directory, sysfs_root, lease_seconds, "
-      "run_seconds,\n"
-      "build_seconds, clients; the command line goes before it):\n"
+      "Configuration (JSON, comments allowed; keys are listen, name, certs, user, scratch, directory, sysfs_root, lock_clocks, "
+      "lease_seconds,\n"
+      "run_seconds, build_seconds, clients; the command line goes before it):\n"
       "  {\"listen\": \"0.0.0.0:7200\", \"certs\": \"/etc/lathe/certs\", \"clients\": {\"alice\": [\"build\", \"measure\"], \"root\": "
       "[\"administer\"]}}");
   app.set_version_flag("--version", std::string("lathe-agent ") + lathe::kVersion);
@@ -168,6 +174,9 @@ int main(int argc, char** argv) {
                  "A directory that compilers may read besides the system's: where one of your own lies; repeatable");
   app.add_option("--sysfs-root", flags.sysfs_root, "Where power rails, clocks and temperatures are looked for (for tests and containers)")
       ->capture_default_str();
+  app.add_option("--lock-clocks", flags.lock_clocks,
+                 "While a client measures on a CUDA device, keep its clock at so many MHz, or at 'max'; needs root. On a Jetson run "
+                 "jetson_clocks instead");
   app.add_option("--lease", flags.lease_seconds, "Seconds of silence until another client may take the board")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);

@@ -42,11 +42,7 @@ Result<std::vector<NamedWorkload>> ShapesFor(const TemplateLibrary& library, con
 }
 
 int RunCheck(const CommonOptions& common, CheckFlags& flags) {
-  if (!flags.time_limit.empty()) {
-    Result<double> seconds = ParseDuration(flags.time_limit);
-    if (!seconds) return Fail(seconds.error());
-    flags.check.time_limit = *seconds;
-  }
+  if (!flags.time_limit.empty()) flags.check.time_limit = *ParseDuration(flags.time_limit);
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
   Result<std::vector<NamedWorkload>> shapes = ShapesFor(*library, flags);
@@ -98,7 +94,9 @@ void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--target", flags->targets, "cpu, opencl or cuda (the first device), opencl:1 (another); several with commas between")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--time-limit", flags->time_limit, "For each build and each run, for machines that are busy or slow: 300s, 10m");
+  Parsed(
+      command->add_option("--time-limit", flags->time_limit, "For each build and each run, for machines that are busy or slow: 300s, 10m"),
+      ParseDuration);
   command->add_flag("--build-only", flags->check.build_only,
                     "Only compile, and print registers and spills (least, mean, most); for cuda/sm_87 and its like no GPU is needed");
   command->add_option(

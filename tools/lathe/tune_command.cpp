@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "deploy/model_tasks.h"
+#include "measure/clock_lock.h"
 #include "measure/target_choice.h"
 #include "search/strategy.h"
 #include "tools/lathe/command.h"
@@ -197,6 +198,10 @@ void AddBoardOptions(CLI::App* command, SessionOptions& options) {
       ->capture_default_str();
   command->add_option("--target", options.target, "What runs the kernels: cpu, opencl or cuda (the first device), opencl:1 (another)")
       ->capture_default_str();
+  Parsed(command->add_option("--lock-clocks", options.lock_clocks,
+                             "With --target cuda: keep the GPU's clock at so many MHz, or at 'max', until the end; needs root. On a Jetson "
+                             "run jetson_clocks instead"),
+         ParseClock);
   command->add_option("--log", options.log, "Tuning log; made when there is none")->capture_default_str();
   command->add_option("--threads", options.threads, "Threads a kernel may use; each number is a target of its own")
       ->capture_default_str()

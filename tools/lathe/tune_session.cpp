@@ -72,6 +72,11 @@ Result<std::unique_ptr<HostBuild>> BuildHere(const TemplateLibrary& library, con
 
 Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions& options, ProgressLine& progress) {
   Devices devices;
+  if (!options.lock_clocks.empty() && (options.board != "local" || options.target.rfind("cuda", 0) != 0))
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("--lock-clocks '{}' is for a CUDA device of this machine (--target cuda); {}", options.lock_clocks,
+                             options.board != "local" ? "boards are told so where they are: lathe-agent --lock-clocks"
+                                                      : fmt::format("--target is {}", options.target))};
   if (options.board != "local") {
     RemoteOptions remote;
     remote.boards = options.board;
@@ -111,12 +116,22 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
   shop.cold_cache = options.cold_cache;
   shop.seed = options.seed;
   shop.sysfs_root = options.sysfs_root;
+  shop.lock_clocks = options.lock_clocks;
   if (options.objective.needs_power()) shop.energy = WorkshopOptions::Energy::kAlways;
   Result<Workshop::BackendFactory> backend = BackendFor(options.target);
   if (!backend) return backend.error();
   Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, shop, 0, *backend);
   if (!measurer) return measurer.error();
   devices.local = std::move(*measurer);
+  const std::map<std::string, std::string> conditions = devices.local->workshop().backend().Conditions();
+  if (const auto lock = conditions.find("gpu_clock_lock"); lock != conditions.end()) {
+    progress.Clear();
+    if (const bool refused = lock->second.rfind("refused", 0) == 0; refused)
+      fmt::print(stderr, "lathe: the GPU's clock is not locked, {}; measuring goes on, and each measurement's conditions say so\n",
+                 lock->second);
+    else
+      fmt::print(stderr, "lathe: the GPU's clock is locked at {} MHz until the end\n", lock->second);
+  }
   return devices;
 }
 

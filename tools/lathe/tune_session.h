@@ -31,6 +31,7 @@ struct SessionOptions {
   int threads = 1;     // a kernel may use
   bool fresh = false;  // measure again what the log knows already
   bool cold_cache = false;
+  std::string lock_clocks;    // of this machine's CUDA device meanwhile: MHz or "max"; empty: not
   bool warm = true;           // borrow from other workloads, targets and versions in the log
   double stop_when_gain = 0;  // see TuneOptions
   Objective objective;

@@ -28,7 +28,7 @@ class CudaGpu : public GpuDevice {
     if (result == kCudaSuccess) result = cuda_.CtxSetCurrent(context);
     if (result != kCudaSuccess) return "create a context: " + cuda_.Failure(result);
     char bus_id[32] = {};
-    if (cuda_.DeviceGetPciBusId(bus_id, sizeof bus_id, device) == kCudaSuccess) nvml_.Open(bus_id);
+    if (cuda_.DeviceGetPciBusId(bus_id, sizeof bus_id, device) == kCudaSuccess) (void)nvml_.Open(bus_id);  // without, nothing is told
     constexpr unsigned kNonBlocking = 1;  // beside the legacy stream, which nobody uses here
     result = cuda_.StreamCreate(&stream_, kNonBlocking);
     for (void** event : {&first_, &last_, &anchor_})

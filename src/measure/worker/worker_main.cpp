@@ -13,6 +13,7 @@
 #include <cstring>
 #include <memory>
 
+#include "measure/worker/clock_locker.h"
 #include "measure/worker/compiler_sandbox.h"
 #include "measure/worker/cuda_tool.h"
 #include "measure/worker/measuring.h"
@@ -118,6 +119,7 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], "--opencl-devices") == 0) return lathe::worker::PrintOpenClDevices();
   if (argc == 7 && std::strcmp(argv[1], "--opencl-build") == 0) return lathe::worker::BuildOpenClProgram(argv + 2);
   if (argc == 2 && std::strcmp(argv[1], "--cuda-devices") == 0) return lathe::worker::PrintCudaDevices();
+  if (argc == 4 && std::strcmp(argv[1], "--lock-gpu-clock") == 0) return lathe::worker::LockGpuClock(argv + 2);
   if (argc >= 2 && std::strcmp(argv[1], "--cuda-compilers") == 0) return lathe::worker::PrintCudaCompilers(argv + 2);
   if (argc >= 6 && std::strcmp(argv[1], "--cuda-compile") == 0) return lathe::worker::CompileCuda(argv + 2);
   if (argc > 1) {

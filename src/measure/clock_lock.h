@@ -1,0 +1,43 @@
+// ClockLock: a CUDA device's clock kept at one frequency while this lives, so that measurements minutes apart can be compared. A process of
+// the worker's does it (worker/clock_locker.h), and gives the clock back when this ends, or this program does, however it does.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+
+#include "core/result.h"
+#include "measure/descriptor.h"
+
+namespace lathe {
+
+class ClockLock {
+ public:
+  // `clock`: MHz, or "max". Where the driver refuses (who is not root may not), there is a lock that holds nothing and says so in `state`.
+  // Fails for a device or clock that does not exist.
+  static Result<ClockLock> Take(const std::filesystem::path& worker_program, size_t device, const std::string& clock);
+
+  ClockLock(ClockLock&& other) noexcept;
+  ClockLock& operator=(ClockLock&&) = delete;
+  ~ClockLock();
+
+  bool locked() const { return process_ > 0; }
+  const std::string& state() const { return state_; }  // "1300", MHz; or "refused: Insufficient Permissions (4)"
+
+ private:
+  ClockLock() = default;
+  void Release();
+
+  pid_t process_ = 0;
+  Descriptor input_;  // its standard input: what ends with us
+  std::string state_;
+};
+
+// "max", or a whole number of MHz, as it was given.
+Result<std::string> ParseClock(const std::string& text);
+
+// Whether clocks can be locked on this machine at all. On a Tegra (Jetson) they cannot; the error says what to do there.
+Status CanLockClocks(const std::filesystem::path& sysfs_root);
+
+}  // namespace lathe
