@@ -17,6 +17,7 @@
 
 typedef Vec<float, LANES> Lane;
 #include "activation_cpu.h"
+#include "store_cpu.h"
 
 constexpr int kBlockK = TILE_K * LANES;               // output channels of a tile
 constexpr int kBlocksK = int(CeilDiv(KG, kBlockK));   // in a group
@@ -68,34 +69,6 @@ void prepare(const float* weight, const float* bias, float* packed) {
     }
 }
 
-// rows: [TX][kBlockK] -> out[k * OH * OW + x] for the first `channels`: 4x4 pieces turned in registers.
-template <int TX>
-LATHE_INLINE void StoreTurned(const float* rows, float* out, int channels) {
-  typedef Vec<float, 4> Four;
-  typedef Vec<int32_t, 4> Pick;
-  constexpr int64_t kPlane = int64_t(OH) * OW;
-  int k = 0;
-  for (; k + 4 <= channels; k += 4) {
-    float* to = out + k * kPlane;
-#pragma GCC unroll 1
-    for (int x = 0; x + 4 <= TX; x += 4) {
-      const float* from = rows + x * kBlockK + k;
-      const Four a = Load<float, 4>(from), b = Load<float, 4>(from + kBlockK);
-      const Four c = Load<float, 4>(from + 2 * kBlockK), d = Load<float, 4>(from + 3 * kBlockK);
-      const Four ab = __builtin_shuffle(a, b, Pick{0, 4, 1, 5}), ab2 = __builtin_shuffle(a, b, Pick{2, 6, 3, 7});
-      const Four cd = __builtin_shuffle(c, d, Pick{0, 4, 1, 5}), cd2 = __builtin_shuffle(c, d, Pick{2, 6, 3, 7});
-      Store<float, 4>(to + x, __builtin_shuffle(ab, cd, Pick{0, 1, 4, 5}));
-      Store<float, 4>(to + kPlane + x, __builtin_shuffle(ab, cd, Pick{2, 3, 6, 7}));
-      Store<float, 4>(to + 2 * kPlane + x, __builtin_shuffle(ab2, cd2, Pick{0, 1, 4, 5}));
-      Store<float, 4>(to + 3 * kPlane + x, __builtin_shuffle(ab2, cd2, Pick{2, 3, 6, 7}));
-    }
-    for (int x = TX / 4 * 4; x < TX; ++x)
-      for (int i = 0; i < 4; ++i) to[i * kPlane + x] = rows[x * kBlockK + k + i];
-  }
-  for (; k < channels; ++k)
-    for (int x = 0; x < TX; ++x) out[k * kPlane + x] = rows[x * kBlockK + k];
-}
-
 // sum: [TY * TX][vectors] -> activation -> the output.  out: its first pixel's first channel
 template <int TY, int TX, int CHANNELS, int VECTORS>
 LATHE_INLINE void StoreTile(const Lane (&sum)[TY * TX][VECTORS], float* out) {
@@ -126,7 +99,7 @@ LATHE_INLINE void StoreTile(const Lane (&sum)[TY * TX][VECTORS], float* out) {
 #pragma GCC unroll 1
       for (int x = 0; x < TX; ++x) memcpy(out + (int64_t(y) * OW + x) * K, rows[y * TX + x], CHANNELS * sizeof(float));
     } else {
-      StoreTurned<TX>(rows[y * TX], out + int64_t(y) * OW, CHANNELS);
+      StoreTurned<TX, kBlockK>(rows[y * TX], out + int64_t(y) * OW, int64_t(OH) * OW, CHANNELS);
     }
   }
 }
@@ -150,6 +123,11 @@ __attribute__((noinline)) void Tile(const float* in, const float* bias, const fl
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sum[pixel][v] = Load<float, LANES>(partial + (pixel * kVectors + v) * LANES);
   }
+
+  if (kBlocksC == 1 || last)
+#pragma GCC unroll 1
+    for (int y = 0; y < TY; ++y)
+      PrefetchRows<kNhwc ? CHANNELS : TX>(out + int64_t(y) * OW * (kNhwc ? K : 1), kNhwc ? K : int64_t(OH) * OW, kNhwc ? TX : CHANNELS);
 
   // One step: one input channel at one place of the window.
   const auto step = [&](const float* from) __attribute__((always_inline)) {

@@ -12,6 +12,7 @@
 
 typedef Vec<float, LANES> Lane;
 #include "activation_cpu.h"
+#include "store_cpu.h"
 
 constexpr int kUnroll = UNROLL;                       // a pragma does not see macros
 constexpr int kBlocksK = int(CeilDiv(KG, TILE_K));    // tiles of output channels in a group
@@ -95,6 +96,10 @@ __attribute__((noinline)) void Tile(const float* in, const float* bias, const fl
 #pragma GCC unroll 32
       for (int v = 0; v < kVecs; ++v) sum[k][v] = Load<float, LANES>(partial + (k * kVecs + v) * LANES);
   }
+
+  if (!kShort && (kBlocksC == 1 || last))
+#pragma GCC unroll 1
+    for (int y = 0; y < TY; ++y) PrefetchRows<TV * LANES>(out + int64_t(y) * OW - back, int64_t(OH) * OW, TK);
 
   // One step: one input channel at one place of the window.
   const auto step = [&](const float* from) __attribute__((always_inline)) {
