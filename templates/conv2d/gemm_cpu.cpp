@@ -11,13 +11,15 @@
 //
 // Panels hold a tile's pixels step by step, so every load of the product is sequential whatever stride, window and padding are; rows are
 // compacted there. The weights of the next block of output channels are prefetched evenly while the tiles of this one are computed:
-// weights that do not fit into the second cache arrive at the pace they are used instead of in bursts. Likewise the next tile's pixels.
+// weights that do not fit into the second cache arrive at the pace they are used instead of in bursts. Likewise the next block's pixels.
+// Each tile begins by asking for the lines of the output that it will end in.
 //
 // Where the pixels do not end with a vector, the last vector is moved back to end with them: some pixels are computed twice, none is
 // read or written outside. Ragged tiles are computed at the size left over.
 
 typedef Vec<float, LANES> Lane;
 #include "activation_cpu.h"
+#include "store_cpu.h"
 
 constexpr bool kNhwc = LAYOUT == LAYOUT_NHWC;
 constexpr bool kAlongPixels = VECTOR == VECTOR_PIXELS;
@@ -49,10 +51,16 @@ constexpr int64_t kPanelFloats = kCopied ? CeilDiv(kBlockP * kPanelP + 16, 16) *
 constexpr int kTileFloats = TILE_V * TILE_S * LANES;
 constexpr int64_t kPartialFloats = kBlocksC == 1 ? 0 : kBlockP * kTilesK * kTileFloats;
 
-// What to prefetch with each UNROLL steps of a tile: cache lines of the next block's weights, or input channels of the next tile's pixels.
-constexpr int kAheadK = PREFETCH == PREFETCH_WEIGHTS ? int(CeilDiv(CeilDiv(UNROLL * kTileK, 16), kBlockP)) : 0;
-constexpr int kAheadP = PREFETCH == PREFETCH_PIXELS ? int(CeilDiv(UNROLL, kBlockK)) : 0;
-constexpr int kLinesP = int(CeilDiv(kTileP, 16));
+// What a tile prefetches between its steps, evenly: with each UNROLL of them so many cache lines of the next block's weights; and its share
+// of the next block's pixels, kLinesP lines of each of kChannelsP channels.
+constexpr bool kPrefetchK = PREFETCH == PREFETCH_WEIGHTS || PREFETCH == PREFETCH_BOTH;
+constexpr bool kPrefetchP = PREFETCH == PREFETCH_PIXELS || PREFETCH == PREFETCH_BOTH;
+constexpr int kLinesK = kPrefetchK ? int(CeilDiv(CeilDiv(UNROLL * kTileK, 16), kBlockP)) : 0;
+constexpr int64_t kRangeP = POINTWISE ? kBlockP * kTileP : CeilDiv(kBlockP * kTileP, OW) * STRIDE_H * W;  // in each plane
+constexpr int kLinesP = int(CeilDiv(kRangeP, 16 * kBlockP));
+constexpr int kRounds = kSteps / kUnroll;
+constexpr int kShareC = int(CeilDiv(kBlockC, CeilDiv(kTilesK, SPLIT_K)));
+constexpr int kChannelsP = !kPrefetchP ? 0 : kShareC < kRounds ? kShareC : kRounds;
 
 // weight: [k, r, s, c] or [k, c, r, s] -> packed: [tiles of k, 1 + steps, kTileK]; steps: [blocks of c, r, s, c]; the first is the bias.
 void prepare(const float* weight, const float* bias, float* packed) {
@@ -69,41 +77,11 @@ void prepare(const float* weight, const float* bias, float* packed) {
 
 struct TileAt {
   const float *pixels, *bias, *weight;
-  float *partial, *out;  // out: its first pixel's first channel
-  int64_t back;          // how far its last vector moves back
-  const float* ahead;    // weights or pixels to prefetch meanwhile
-  bool first, last;      // block of input channels
+  float *partial, *out;            // out: its first pixel's first channel
+  int64_t back;                    // how far its last vector moves back
+  const float *ahead_k, *ahead_p;  // weights and pixels to prefetch meanwhile
+  bool first, last;                // block of input channels
 };
-
-// rows: [PIXELS][kTileK] -> out[k * kPixels + pixel] for the first CHANNELS: 4x4 pieces turned in registers.
-template <int PIXELS, int CHANNELS>
-LATHE_INLINE void StoreTurned(const float* rows, float* out) {
-  typedef Vec<float, 4> Four;
-  typedef Vec<int32_t, 4> Pick;
-  int k = 0;
-#pragma GCC unroll 1
-  for (; k + 4 <= CHANNELS; k += 4) {
-    float* to = out + k * kPixels;
-#pragma GCC unroll 4
-    for (int x = 0; x < PIXELS; x += 4) {
-      const int p = PIXELS >= 4 ? Min(x, PIXELS - 4) : 0;  // the last piece ends with the tile
-      if (PIXELS < 4) break;
-      const float* from = rows + p * kTileK + k;
-      const Four a = Load<float, 4>(from), b = Load<float, 4>(from + kTileK);
-      const Four c = Load<float, 4>(from + 2 * kTileK), d = Load<float, 4>(from + 3 * kTileK);
-      const Four ab = __builtin_shuffle(a, b, Pick{0, 4, 1, 5}), ab2 = __builtin_shuffle(a, b, Pick{2, 6, 3, 7});
-      const Four cd = __builtin_shuffle(c, d, Pick{0, 4, 1, 5}), cd2 = __builtin_shuffle(c, d, Pick{2, 6, 3, 7});
-      Store<float, 4>(to + p, __builtin_shuffle(ab, cd, Pick{0, 1, 4, 5}));
-      Store<float, 4>(to + kPixels + p, __builtin_shuffle(ab, cd, Pick{2, 3, 6, 7}));
-      Store<float, 4>(to + 2 * kPixels + p, __builtin_shuffle(ab2, cd2, Pick{0, 1, 4, 5}));
-      Store<float, 4>(to + 3 * kPixels + p, __builtin_shuffle(ab2, cd2, Pick{2, 3, 6, 7}));
-    }
-    for (int p = 0; p < (PIXELS < 4 ? PIXELS : 0); ++p)
-      for (int i = 0; i < 4; ++i) to[i * kPixels + p] = rows[p * kTileK + k + i];
-  }
-  for (; k < CHANNELS; ++k)
-    for (int p = 0; p < PIXELS; ++p) out[k * kPixels + p] = rows[p * kTileK + k];
-}
 
 // PIXELS and CHANNELS of a tile; along the pixels whole vectors of them.
 template <int PIXELS, int CHANNELS>
@@ -122,7 +100,9 @@ __attribute__((noinline)) void Tile(const TileAt& at) {
       for (int v = 0; v < kV; ++v) sum[s][v] = Load<float, LANES>(at.partial + (s * kV + v) * LANES);
   }
 
-  const float *pixels = at.pixels, *pixels_last = at.pixels - at.back, *weight = at.weight, *ahead = at.ahead;
+  if (kBlocksC == 1 || at.last) PrefetchRows<kNhwc ? CHANNELS : PIXELS>(at.out - at.back, kNhwc ? K : kPixels, kNhwc ? PIXELS : CHANNELS);
+
+  const float *pixels = at.pixels, *pixels_last = at.pixels - at.back, *weight = at.weight, *ahead_k = at.ahead_k, *ahead_p = at.ahead_p;
   const auto step = [&]() __attribute__((always_inline)) {
     Lane vector[kV];
 #pragma GCC unroll 8
@@ -138,18 +118,24 @@ __attribute__((noinline)) void Tile(const TileAt& at) {
     pixels_last += kNextStep;
     weight += kTileK;
   };
+  const auto steps = [&](int rounds) __attribute__((always_inline)) {
 #pragma GCC unroll 1
-  for (int i = 0; i < kSteps / kUnroll; ++i) {
+    for (int i = 0; i < rounds; ++i) {
 #pragma GCC unroll 16
-    for (int u = 0; u < kUnroll; ++u) step();
+      for (int u = 0; u < kUnroll; ++u) step();
 #pragma GCC unroll 16
-    for (int line = 0; line < kAheadK; ++line) __builtin_prefetch(ahead + line * 16, 0, 2);
-#pragma GCC unroll 8
-    for (int channel = 0; channel < kAheadP; ++channel)
-#pragma GCC unroll 8
-      for (int line = 0; line < kLinesP; ++line) __builtin_prefetch(ahead + channel * kPlane + line * 16, 0, 2);
-    ahead += kAheadK * 16 + kAheadP * kPlane;
+      for (int line = 0; line < kLinesK; ++line) __builtin_prefetch(ahead_k + line * 16, 0, 2);
+      ahead_k += kLinesK * 16;
+    }
+  };
+  constexpr int kParts = kChannelsP == 0 ? 1 : kChannelsP;
+#pragma GCC unroll 1
+  for (int part = 0; part < kChannelsP; ++part) {
+    for (int line = 0; line < kLinesP; ++line) __builtin_prefetch(ahead_p + line * 16, 0, 2);
+    ahead_p += kPlane;
+    steps(kRounds / kParts);
   }
+  if constexpr (kChannelsP == 0 || kRounds % kParts != 0) steps(kChannelsP == 0 ? kRounds : kRounds % kParts);
 #pragma GCC unroll 16
   for (int u = 0; u < kSteps % kUnroll; ++u) step();
 
@@ -191,7 +177,7 @@ __attribute__((noinline)) void Tile(const TileAt& at) {
 #pragma GCC unroll 1
       for (int s = 0; s < kS; ++s) memcpy(at.out + s * kOut, rows + s * kRow, CHANNELS * sizeof(float));
     } else {
-      StoreTurned<PIXELS, CHANNELS>(rows, at.out);
+      StoreTurned<PIXELS, kTileK>(rows, at.out, kPixels, CHANNELS);
     }
   }
 }
@@ -282,16 +268,21 @@ void CopyTile(const float* image, float* panel, int64_t tile, int64_t c0) {
       const bool moved = kShift != 0 && p0 + count > kPixels;
       Run* end = AddRuns(runs, 0, p0, count - (moved ? LANES : 0), r, s);
       if (moved) end = AddRuns(end, count - LANES, kPixels - LANES, LANES, r, s);
-      for (int64_t c = 0; c < kBlockC; ++c) {
-        float* to = panel + ((r * S + s) * kBlockC + c) * kTileP;
-        const int64_t plane = (c0 + c) * kPlane;
+      float* to = panel + (r * S + s) * kBlockC * kTileP;
+      const float* plane = image + c0 * kPlane;
+      int64_t c = 0;
+      if (end == runs + 1 && runs->from >= 0 && runs->count == kTileP) {  // as nearly always: one copy of known length a channel
+        constexpr int64_t kTouched = CeilDiv(kTileP, LANES) * LANES * STRIDE_W;
+        const int64_t whole = kBlockC - (c0 + kBlockC == C && runs->from + kTouched > kPlane ? CeilDiv(kTouched, kPlane) : 0);
+        for (; c < whole; ++c, to += kTileP) CopyRun(to, plane + c * kPlane + runs->from, kTileP, kTouched);
+      }
+      for (; c < kBlockC; ++c, to += kTileP)
         for (const Run* run = runs; run < end; ++run) {
           if (run->from >= 0)
-            CopyRun(to + run->to, image + plane + run->from, run->count, C * kPlane - plane - run->from);
+            CopyRun(to + run->to, plane + c * kPlane + run->from, run->count, (C - c0 - c) * kPlane - run->from);
           else
             for (int x = 0; x < run->count; x += LANES) Store<float, LANES>(to + run->to + x, Lane{});
         }
-      }
     }
 }
 
@@ -303,6 +294,8 @@ void Block(const float* image, float* output, const float* weight, float* panels
   for (int64_t b = 0; b < kBlocksC; ++b) {
     if (kCopied)
       for (int64_t t = 0; t < tiles; ++t) CopyTile(image, panels + t * kPanelP, tile_begin + t, b * kBlockC);
+    const int64_t next_c = b + 1 == kBlocksC ? 0 : (b + 1) * kBlockC, next_p = (tile_begin + (b + 1 == kBlocksC ? kBlockP : 0)) * kTileP;
+    const float* ahead = image + next_c * kPlane + (POINTWISE ? next_p : next_p / OW * STRIDE_H * W);
     at.first = b == 0;
     at.last = b + 1 == kBlocksC;
     for (int64_t k0 = k_begin; k0 < k_end; k0 += kBlockK)
@@ -313,10 +306,8 @@ void Block(const float* image, float* output, const float* weight, float* panels
         for (int64_t k = k0; k < Min(k0 + kBlockK, k_end); ++k) {
           at.bias = weight + k * kPanelK;
           at.weight = at.bias + (1 + b * kSteps) * kTileK;
-          if (PREFETCH == PREFETCH_PIXELS)
-            at.ahead = image + (b * kBlockC + (k - k0) * (kSteps / kUnroll) * kAheadP) * kPlane + (tile + 1) * kTileP;
-          else
-            at.ahead = at.weight + kBlockK * kPanelK + t * (kSteps / kUnroll) * kAheadK * 16;
+          if (kPrefetchK) at.ahead_k = at.weight + kBlockK * kPanelK + t * kRounds * kLinesK * 16;
+          if (kPrefetchP) at.ahead_p = ahead + (k - k_begin) * kChannelsP * kPlane + t * kLinesP * 16;
           at.partial = partial + (t * kTilesK + k) * kTileFloats;
           at.out = output + (kNhwc ? tile * kTileP * K + k * kTileK : k * kTileK * kPixels + tile * kTileP);
           if constexpr (kRestP == 0) {
