@@ -357,6 +357,29 @@ TEST_F(FakeCuda, EndsACompilerThatTakesTooLong) {
   EXPECT_STREQ(ToString(Measure(16, options).status), "build_timeout");
 }
 
+TEST(BufferLimit, KeepsTheMatricesOfSuppressionWithinABuffer) {
+  const Result<TemplateLibrary> library = TemplateLibrary::Load(std::string(LATHE_SOURCE_DIR) + "/templates");
+  ASSERT_TRUE(library) << library.error().message;
+  Result<Target> target = CudaTargetWithoutDevice("sm_53");
+  ASSERT_TRUE(target);
+  const Operator* op = *library->FindOperator("nms");
+  const KernelTemplate* tmpl = *library->FindTemplate("nms/nms_gpu");
+  const Workload workload = *op->Normalise(*ParseWorkload("nms:n=8400,max_out=300,classes=80"));
+  const auto largest = [&] {
+    const Result<Space> space = tmpl->SpaceFor(*op, workload, *target);
+    int64_t chunk = 0;
+    if (space)
+      space->ForEach([&](const Point& point) {
+        chunk = std::max(chunk, std::get<int64_t>(*Find(space->ConfigAt(point), "CHUNK")));
+        return true;
+      });
+    return chunk;
+  };
+  EXPECT_EQ(largest(), 4096);  // 80 classes of 2 MiB each
+  target->limits["max_buffer_bytes"] = 128 << 20;
+  EXPECT_EQ(largest(), 2048);
+}
+
 // Of every template that we ship: what a launch-only parameter changes is the launch, and nothing that is compiled.
 TEST(LaunchOnlyParameters, ChangeLaunchesAndLeaveTheTextAlone) {
   const Result<TemplateLibrary> library = TemplateLibrary::Load(std::string(LATHE_SOURCE_DIR) + "/templates");

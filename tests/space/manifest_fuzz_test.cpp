@@ -37,6 +37,10 @@ Target MadeUpTarget(const std::string& backend) {
            {"async_copy", 1},
            {"compute_capability", 87},
            {"local_bytes_asked", 49152},
+           {"max_buffer_bytes", 268435456},
+           {"images", 1},
+           {"max_image_width", 16384},
+           {"max_image_height", 16384},
            {"compute_units", 2},
            {"fp16", 0}},
           {}};
