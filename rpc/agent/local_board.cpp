@@ -1,6 +1,7 @@
 #include "rpc/agent/local_board.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "measure/cpu_set.h"
 #include "measure/cpu_target.h"
@@ -58,6 +59,9 @@ Board::MakeMeasurer MeasuringHere(LocalBoardOptions options) {
     if (!backend) return backend.error();
     Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(nullptr, std::move(shop), options.builders, *backend);
     if (!measurer) return measurer.error();
+    const std::map<std::string, std::string> conditions = (*measurer)->workshop().backend().Conditions();
+    if (const auto lock = conditions.find("gpu_clock_lock"); lock != conditions.end() && options.log)
+      options.log("clock_lock", {{"target", spec.target}, {"state", lock->second}});
     return std::unique_ptr<Measurer>(std::move(*measurer));
   };
 }

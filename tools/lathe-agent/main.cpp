@@ -99,6 +99,7 @@ int Serve(AgentFlags flags, const std::set<std::string>& given) {
   if (Status dropped = DropPrivileges(flags, shop.run); !dropped) return Fail(dropped.error());
 
   const AgentLog log = JsonLines();
+  here.log = log;
   Result<std::unique_ptr<UploadStore>> store = UploadStore::Open(directory / "uploads", {});
   if (!store) return Fail(store.error());
   Board::Options options;
