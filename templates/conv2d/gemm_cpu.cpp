@@ -52,7 +52,7 @@ constexpr int kTileFloats = TILE_V * TILE_S * LANES;
 constexpr int64_t kPartialFloats = kBlocksC == 1 ? 0 : kBlockP * kTilesK * kTileFloats;
 
 // What a tile prefetches between its steps, evenly: with each UNROLL of them so many cache lines of the next block's weights; and its share
-// of the next block's pixels, kLinesP lines of each of kChannelsP channels.
+// of the next block's pixels, kLinesP lines of each of kShareC channels.
 constexpr bool kPrefetchK = PREFETCH == PREFETCH_WEIGHTS || PREFETCH == PREFETCH_BOTH;
 constexpr bool kPrefetchP = PREFETCH == PREFETCH_PIXELS || PREFETCH == PREFETCH_BOTH;
 constexpr int kLinesK = kPrefetchK ? int(CeilDiv(CeilDiv(UNROLL * kTileK, 16), kBlockP)) : 0;
@@ -60,7 +60,8 @@ constexpr int64_t kRangeP = POINTWISE ? kBlockP * kTileP : CeilDiv(kBlockP * kTi
 constexpr int kLinesP = int(CeilDiv(kRangeP, 16 * kBlockP));
 constexpr int kRounds = kSteps / kUnroll;
 constexpr int kShareC = int(CeilDiv(kBlockC, CeilDiv(kTilesK, SPLIT_K)));
-constexpr int kChannelsP = !kPrefetchP ? 0 : kShareC < kRounds ? kShareC : kRounds;
+constexpr int kParts = kShareC < kRounds ? kShareC : kRounds;
+constexpr int kChannelsP = int(CeilDiv(kShareC, kParts));  // in each part of the tile's rounds
 
 // weight: [k, r, s, c] or [k, c, r, s] -> packed: [tiles of k, 1 + steps, kTileK]; steps: [blocks of c, r, s, c]; the first is the bias.
 void prepare(const float* weight, const float* bias, float* packed) {
@@ -128,14 +129,14 @@ __attribute__((noinline)) void Tile(const TileAt& at) {
       ahead_k += kLinesK * 16;
     }
   };
-  constexpr int kParts = kChannelsP == 0 ? 1 : kChannelsP;
+  if (kPrefetchP)
 #pragma GCC unroll 1
-  for (int part = 0; part < kChannelsP; ++part) {
-    for (int line = 0; line < kLinesP; ++line) __builtin_prefetch(ahead_p + line * 16, 0, 2);
-    ahead_p += kPlane;
-    steps(kRounds / kParts);
-  }
-  if constexpr (kChannelsP == 0 || kRounds % kParts != 0) steps(kChannelsP == 0 ? kRounds : kRounds % kParts);
+    for (int part = 0; part < kParts; ++part, ahead_p += kChannelsP * kPlane) {
+      for (int c = 0; c < kChannelsP; ++c)
+        for (int line = 0; line < kLinesP; ++line) __builtin_prefetch(ahead_p + c * kPlane + line * 16, 0, 2);
+      steps(kRounds / kParts);
+    }
+  if constexpr (!kPrefetchP || kRounds % kParts != 0) steps(kPrefetchP ? kRounds % kParts : kRounds);
 #pragma GCC unroll 16
   for (int u = 0; u < kSteps % kUnroll; ++u) step();
 
@@ -307,7 +308,7 @@ void Block(const float* image, float* output, const float* weight, float* panels
           at.bias = weight + k * kPanelK;
           at.weight = at.bias + (1 + b * kSteps) * kTileK;
           if (kPrefetchK) at.ahead_k = at.weight + kBlockK * kPanelK + t * kRounds * kLinesK * 16;
-          if (kPrefetchP) at.ahead_p = ahead + (k - k_begin) * kChannelsP * kPlane + t * kLinesP * 16;
+          if (kPrefetchP) at.ahead_p = ahead + (k - k_begin) * kParts * kChannelsP * kPlane + t * kLinesP * 16;
           at.partial = partial + (t * kTilesK + k) * kTileFloats;
           at.out = output + (kNhwc ? tile * kTileP * K + k * kTileK : k * kTileK * kPixels + tile * kTileP);
           if constexpr (kRestP == 0) {
