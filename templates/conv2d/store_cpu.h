@@ -1,5 +1,4 @@
 // How tiles of sums leave for the output.
-#pragma once
 
 // Asks for the cache lines of `rows` rows of ROW floats, to be there when the sums are: a store that misses holds up what is loaded after
 // it.
