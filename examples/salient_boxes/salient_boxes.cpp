@@ -79,7 +79,7 @@ void Run(const char* file, const char* out) {
   stem.bias = 1, stem.layout = LATHE_CONV2D_LAYOUT_NCHW, stem.activation = LATHE_CONV2D_ACTIVATION_SILU;
   Stage<lathe::Conv2d>(
       "stem convolution", [&](uint32_t flags) { return lathe::Conv2d(stem, weight.data(), bias.data(), flags); },
-      [&](lathe::Conv2d& kernel) { kernel.Run(small.data(), maps.data()); });
+      [&](lathe::Conv2d& kernel) { kernel.Run(small.data(), nullptr, maps.data()); });
 
   ProposeBoxes(maps.data(), boxes.data(), scores.data());
 

@@ -135,7 +135,8 @@ void Run(const char* file, const char* out) {
   const Memory picture(device, planes.size() * 4, planes.data()), small(device, 3 * kSide * kSide * 4), maps(device, kMapValues * 4);
   const Memory weight(device, edges.size() * 4, edges.data()), bias(device, zeros.size() * 4, zeros.data());
   // Tensors in the table's order; what is absent is null.
-  const std::vector<cl_mem> of_resize = {picture.get(), small.get()}, of_stem = {small.get(), weight.get(), bias.get(), maps.get()};
+  const std::vector<cl_mem> of_resize = {picture.get(), small.get()};
+  const std::vector<cl_mem> of_stem = {small.get(), weight.get(), bias.get(), nullptr, maps.get()};
   const Kernel resize(device, "resize:h=1080,w=1920,oh=640,ow=640", of_resize), stem(device, "conv2d:h=640,w=640,c=3,k=32", of_stem);
   resize.Enqueue(of_resize);
   stem.Enqueue(of_stem);

@@ -35,7 +35,7 @@ typedef float value_t;
 #define PUT4(v, i, p) *(GLOBAL float4*)((p) + (i)) = (v)
 #endif
 
-#include "activation.h"
+#include "epilogue.h"
 
 // CHANNELS neighbouring values, aligned to as many.
 DEVICE void Load(GLOBAL const value_t* from, size_t at, float* values) {
@@ -65,7 +65,8 @@ DEVICE void Store(const float* values, GLOBAL value_t* to, size_t at) {
 }
 
 KERNEL GROUP_SIZE(WC* WX* WY, 1, 1) void convolve(GLOBAL const value_t* RESTRICT input, GLOBAL const value_t* RESTRICT weight_packed,
-                                                  GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT output, int n) {
+                                                  GLOBAL const value_t* RESTRICT bias, GLOBAL const value_t* RESTRICT residual,
+                                                  GLOBAL value_t* RESTRICT output, int n) {
   const int item = (int)get_local_id(0), tile = (int)get_group_id(0);
   const int tile_x = tile / TILES_C % TILES_X, tile_y = tile / TILES_C / TILES_X % TILES_Y, image = tile / TILES_C / TILES_X / TILES_Y;
   const int x0 = (tile_x * WX + item / WC % WX) * PX, y0 = (tile_y * WY + item / WC / WX) * PY;
@@ -142,13 +143,20 @@ KERNEL GROUP_SIZE(WC* WX* WY, 1, 1) void convolve(GLOBAL const value_t* RESTRICT
     UNROLL
     for (int x = 0; x < PX; ++x) {
       if (y0 + y >= OH || x0 + x >= OW) continue;
+#if LAYOUT == LAYOUT_NHWC
+      const size_t at = (((size_t)image * OH + (size_t)(y0 + y)) * OW + (size_t)(x0 + x)) * K + (size_t)k;
+#else
+      const size_t at = (((size_t)image * K + (size_t)k) * OH + (size_t)(y0 + y)) * OW + (size_t)(x0 + x);
+#endif
+#if RESIDUAL
+      float more[CHANNELS];
+      Load(residual, at, more);
+      UNROLL
+      for (int v = 0; v < CHANNELS; ++v) sum[y][x][v] += more[v];
+#endif
       UNROLL
       for (int v = 0; v < CHANNELS; ++v) sum[y][x][v] = Activated(sum[y][x][v]);
-#if LAYOUT == LAYOUT_NHWC
-      Store(sum[y][x], output, (((size_t)image * OH + (size_t)(y0 + y)) * OW + (size_t)(x0 + x)) * K + (size_t)k);
-#else
-      Store(sum[y][x], output, (((size_t)image * K + (size_t)k) * OH + (size_t)(y0 + y)) * OW + (size_t)(x0 + x));
-#endif
+      Store(sum[y][x], output, at);
     }
   }
 }

@@ -8,7 +8,7 @@
 // a tile. Where the channels do not fill the last vector, it is moved back to end with the channels: some are computed twice.
 
 typedef Vec<float, LANES> Lane;
-#include "activation_cpu.h"
+#include "epilogue_cpu.h"
 
 constexpr int64_t kVectors = CeilDiv(C, LANES);
 constexpr int kPanel = (R * S + 1) * LANES;  // bias, then weights of one vector of channels
@@ -33,7 +33,7 @@ enum class Columns { kInside, kTested, kConstant };
 
 // image, out: at the vector's first channel  x: the tile's first column, where not the constant X
 template <int TY, int TX, Columns COLUMNS, int X>
-__attribute__((noinline)) void Tile(const float* image, const float* weight, float* out, int64_t y, int64_t x_given) {
+__attribute__((noinline)) void Tile(const float* image, const float* weight, Place out, int64_t y, int64_t x_given) {
   const int64_t x = COLUMNS == Columns::kConstant ? X : x_given;
   const int64_t in_y = y * STRIDE_H - PAD_TOP, in_x = x * STRIDE_W - PAD_LEFT;
   const float* corner = image + (in_y * W + in_x) * C;
@@ -67,11 +67,14 @@ __attribute__((noinline)) void Tile(const float* image, const float* weight, flo
 #pragma GCC unroll 8
   for (int i = 0; i < TY; ++i)
 #pragma GCC unroll 16
-    for (int j = 0; j < TX; ++j) Store<float, LANES>(out + ((y + i) * OW + x + j) * int64_t(K), Activated(sum[i][j]));
+    for (int j = 0; j < TX; ++j) {
+      const Place at = out + ((y + i) * OW + x + j) * int64_t(K);
+      Store<float, LANES>(at.out, Finished<LANES>(sum[i][j], at));
+    }
 }
 
 template <int TY>
-LATHE_INLINE void AnyTile(const float* image, const float* weight, float* out, int64_t y, int tile) {
+LATHE_INLINE void AnyTile(const float* image, const float* weight, Place out, int64_t y, int tile) {
   constexpr int kReach = (TILE_X - 1) * STRIDE_W + (S - 1) * DILATION_W + 1;  // columns of a full tile's window
   const int64_t x = int64_t(tile) * TILE_X;
   if (tile == kTilesX - 1) return Tile<TY, kLastWidth, Columns::kConstant, kLastX>(image, weight, out, y, x);
@@ -87,7 +90,7 @@ LATHE_INLINE void AnyTile(const float* image, const float* weight, float* out, i
 }
 
 template <int TY>
-LATHE_INLINE void TileRows(const float* image, const float* weight, float* out, int64_t y) {
+LATHE_INLINE void TileRows(const float* image, const float* weight, Place out, int64_t y) {
   if (ORDER == ORDER_XC) {
 #pragma GCC unroll 1
     for (int tile = 0; tile < kTilesX; ++tile)
@@ -101,13 +104,13 @@ LATHE_INLINE void TileRows(const float* image, const float* weight, float* out, 
   }
 }
 
-void run(const float* input, const float* weight, const float*, float* output, int64_t n, const Context& context) {
+void run(const float* input, const float* weight, const float*, const float* residual, float* output, int64_t n, const Context& context) {
   const int64_t rows = n * kBlocksY;
   context.Parallel(TASKS, [&](int task) {
 #pragma GCC unroll 1
     for (int64_t row = rows * task / TASKS; row < rows * (task + 1) / TASKS; ++row) {
       const float* image = input + row / kBlocksY * H * W * C;
-      float* out = output + row / kBlocksY * OH * OW * K;
+      const Place out = FirstPlace(output, residual) + row / kBlocksY * OH * OW * K;
       const int64_t y = row % kBlocksY * TILE_Y;
       if constexpr (OH % TILE_Y != 0) {
         if (y + TILE_Y > OH)

@@ -15,7 +15,7 @@
 // The zeros around the copy are the same for every channel and written once.
 
 typedef Vec<float, LANES> Lane;
-#include "activation_cpu.h"
+#include "epilogue_cpu.h"
 
 constexpr int kVectors = int(CeilDiv(OW, LANES));           // in a row
 constexpr bool kShort = OW < LANES;                         // a row does not fill a vector
@@ -40,11 +40,12 @@ constexpr int64_t kWindowFloats = kCopied ? CeilDiv(kWindowRows * kStepY, 16) * 
 
 // Where a row is shorter than a vector, the vector's rest goes where the next rows will be written, but never past `end`, the end of the
 // block.
-LATHE_INLINE void StoreVector(float* to, Lane value, const float* end) {
-  if (!kShort || end - to >= LANES) {
-    Store<float, LANES>(to, value);
+LATHE_INLINE void StoreVector(Place to, Lane sum, const float* end) {
+  if (!kShort || end - to.out >= LANES) {
+    Store<float, LANES>(to.out, Finished<LANES>(sum, to));
   } else {
-    for (int i = 0; i < OW; ++i) to[i] = value[i];
+    const Lane value = Finished<LANES>(sum, to, OW);
+    for (int i = 0; i < OW; ++i) to.out[i] = value[i];
   }
 }
 
@@ -93,7 +94,7 @@ alignas(64) const float kZeros[kReadBefore + 9 * LANES * STRIDE_W + kReadAfter] 
 // in: the window of its first pixel  in_y: its row  out: its first pixel  end: of the block's output
 // FIRST, LAST: whether it begins or ends the row
 template <bool IN_PLACE, int TY, int TV, bool FIRST, bool LAST>
-LATHE_INLINE void Tile(const float* in, int in_y, const Lane (&w)[R * S], Lane start, float* out, const float* end) {
+LATHE_INLINE void Tile(const float* in, int in_y, const Lane (&w)[R * S], Lane start, Place out, const float* end) {
   Lane sum[TY][TV];
 #pragma GCC unroll 8
   for (int i = 0; i < TY; ++i)
@@ -130,11 +131,11 @@ LATHE_INLINE void Tile(const float* in, int in_y, const Lane (&w)[R * S], Lane s
 #pragma GCC unroll 8
   for (int i = 0; i < TY; ++i)
 #pragma GCC unroll 8
-    for (int v = 0; v < TV; ++v) StoreVector(out + i * OW + v * LANES - (LAST && v == TV - 1 ? kShift : 0), Activated(sum[i][v]), end);
+    for (int v = 0; v < TV; ++v) StoreVector(out + (i * OW + v * LANES - (LAST && v == TV - 1 ? kShift : 0)), sum[i][v], end);
 }
 
 template <bool IN_PLACE, int TY>
-LATHE_INLINE void TileRow(const float* in, int in_y, const Lane (&w)[R * S], Lane start, float* out, const float* end) {
+LATHE_INLINE void TileRow(const float* in, int in_y, const Lane (&w)[R * S], Lane start, Place out, const float* end) {
   constexpr int kStep = IN_PLACE ? STRIDE_W : 1;  // floats of the input between neighbouring pixels of the output
   constexpr int kTiles = int(CeilDiv(kVectors, TILE_V)), kLast = kVectors - (kTiles - 1) * TILE_V, kLastX = (kTiles - 1) * TILE_V * LANES;
   if constexpr (kTiles == 1) {
@@ -152,7 +153,7 @@ LATHE_INLINE void TileRow(const float* in, int in_y, const Lane (&w)[R * S], Lan
 
 // in: the window of the block's first pixel  in_y: its row of the image  out: its first pixel
 template <bool IN_PLACE>
-__attribute__((noinline)) void Channel(const float* in, int in_y, const float* weight, float bias, float* out, int rows) {
+__attribute__((noinline)) void Channel(const float* in, int in_y, const float* weight, float bias, Place out, int rows) {
   // The few planes that are copied beside others in place are not worth a second tile.
   constexpr int kTileY = kInPlace && !IN_PLACE ? 1 : TILE_Y;
   constexpr int64_t kRow = STRIDE_H * (IN_PLACE ? int64_t(W) : kStepY);
@@ -160,7 +161,7 @@ __attribute__((noinline)) void Channel(const float* in, int in_y, const float* w
 #pragma GCC unroll 64
   for (int i = 0; i < R * S; ++i) w[i] = Broadcast<float, LANES>(weight[i]);
   const Lane start = Broadcast<float, LANES>(bias);
-  const float* end = out + rows * OW;
+  const float* end = (out + rows * OW).out;
   int y = 0;
 #pragma GCC unroll 1
   for (; y + kTileY <= rows; y += kTileY) TileRow<IN_PLACE, kTileY>(in + y * kRow, in_y + y * STRIDE_H, w, start, out + y * OW, end);
@@ -226,7 +227,8 @@ void CopyPlane(const float* plane, float* window, int y, int rows) {
   }
 }
 
-void run(const float* input, const float* weight, const float* bias, float* output, int64_t n, const Context& context) {
+void run(const float* input, const float* weight, const float* bias, const float* residual, float* output, int64_t n,
+         const Context& context) {
   const int64_t units = n * kBlocks * C;  // a block of rows of a plane; neighbours are the same block of the next channel
   context.Parallel(TASKS, [&](int task) {
     float* windows = static_cast<float*>(context.workspace()) + task * kWindowFloats * PLANES;
@@ -241,7 +243,7 @@ void run(const float* input, const float* weight, const float* bias, float* outp
       const float* plane = input + (image * C + channel) * H * W;
       const auto convolve = [&]<bool IN_PLACE>(const float* in, int64_t i) {
         Channel<IN_PLACE>(in, y * STRIDE_H - PAD_TOP, weight + (channel + i) * R * S, BIAS ? bias[channel + i] : 0.0f,
-                          output + ((image * C + channel + i) * OH + y) * OW, rows);
+                          FirstPlace(output, residual) + ((image * C + channel + i) * OH + y) * OW, rows);
       };
       const auto in_place = [&](int64_t i) {
         convolve.template operator()<kInPlace>(plane + (i * H + int64_t(y) * STRIDE_H - PAD_TOP) * W, i);

@@ -16,7 +16,7 @@
 // Ragged columns, rows and channels each get a tile of the size left over; callers never pad.
 
 typedef Vec<float, LANES> Lane;
-#include "activation_cpu.h"
+#include "epilogue_cpu.h"
 #include "store_cpu.h"
 
 constexpr int kBlockK = TILE_K * LANES;               // output channels of a tile
@@ -69,9 +69,9 @@ void prepare(const float* weight, const float* bias, float* packed) {
     }
 }
 
-// sum: [TY * TX][vectors] -> activation -> the output.  out: its first pixel's first channel
+// sum: [TY * TX][vectors] -> residual, activation -> the output.  out: its first pixel's first channel
 template <int TY, int TX, int CHANNELS, int VECTORS>
-LATHE_INLINE void StoreTile(const Lane (&sum)[TY * TX][VECTORS], float* out) {
+LATHE_INLINE void StoreTile(const Lane (&sum)[TY * TX][VECTORS], Place out) {
   constexpr int kWhole = CHANNELS / LANES, kRest = CHANNELS % LANES;
   if (kNhwc && kRest == 0 && ACTIVATION != ACTIVATION_SILU) {
 #pragma GCC unroll 8
@@ -79,15 +79,18 @@ LATHE_INLINE void StoreTile(const Lane (&sum)[TY * TX][VECTORS], float* out) {
 #pragma GCC unroll 32
       for (int x = 0; x < TX; ++x)
 #pragma GCC unroll 8
-        for (int v = 0; v < kWhole; ++v) Store<float, LANES>(out + (int64_t(y) * OW + x) * K + v * LANES, Clamped(sum[y * TX + x][v]));
+        for (int v = 0; v < kWhole; ++v) {
+          const Place at = out + ((int64_t(y) * OW + x) * K + v * LANES);
+          Store<float, LANES>(at.out, Finished<LANES>(sum[y * TX + x][v], at));
+        }
     return;
   }
   alignas(64) float rows[TY * TX][kBlockK];
 #pragma GCC unroll 32
   for (int pixel = 0; pixel < TY * TX; ++pixel)
 #pragma GCC unroll 8
-    for (int v = 0; v < VECTORS; ++v) Store<float, LANES>(rows[pixel] + v * LANES, Clamped(sum[pixel][v]));
-  if (ACTIVATION == ACTIVATION_SILU)
+    for (int v = 0; v < VECTORS; ++v) Store<float, LANES>(rows[pixel] + v * LANES, Early(sum[pixel][v]));
+  if (ACTIVATION == ACTIVATION_SILU && !RESIDUAL)
 #pragma GCC unroll 1
     for (int pixel = 0; pixel < TY * TX; ++pixel)
 #pragma GCC unroll 1
@@ -97,7 +100,7 @@ LATHE_INLINE void StoreTile(const Lane (&sum)[TY * TX][VECTORS], float* out) {
   for (int y = 0; y < TY; ++y) {
     if (kNhwc) {
 #pragma GCC unroll 1
-      for (int x = 0; x < TX; ++x) memcpy(out + (int64_t(y) * OW + x) * K, rows[y * TX + x], CHANNELS * sizeof(float));
+      for (int x = 0; x < TX; ++x) CopyLate<CHANNELS>(rows[y * TX + x], out + (int64_t(y) * OW + x) * K);
     } else {
       StoreTurned<TX, kBlockK>(rows[y * TX], out + int64_t(y) * OW, int64_t(OH) * OW, CHANNELS);
     }
@@ -107,7 +110,7 @@ LATHE_INLINE void StoreTile(const Lane (&sum)[TY * TX][VECTORS], float* out) {
 // One tile over one block of input channels.  in: its first pixel's window  weight: [steps, kBlockK]  partial: [pixels, vectors, LANES]
 template <int TY, int TX, int CHANNELS>
 __attribute__((noinline)) void Tile(const float* in, const float* bias, const float* weight, float* partial, bool first, bool last,
-                                    float* out) {
+                                    Place out) {
   constexpr int kVectors = int(CeilDiv(CHANNELS, LANES));
   Lane sum[TY * TX][kVectors];
   if (kBlocksC == 1 || first) {
@@ -183,7 +186,7 @@ __attribute__((noinline)) void Tile(const float* in, const float* bias, const fl
 
 struct Block {
   const float* window;  // of its first pixel
-  float* output;        // its first pixel's first channel
+  Place output;         // its first pixel's first channel
   float* partial;
   int64_t rows, columns;
 };
@@ -191,7 +194,7 @@ struct Block {
 // Part of a block for CHANNELS output channels: where in the input channels, and whether their first or last.
 struct Pass {
   const float *in, *bias, *weight;
-  float* output;
+  Place output;
   bool first, last;
 };
 
@@ -200,7 +203,7 @@ constexpr int64_t kOutX = kNhwc ? K : 1;
 template <int TY, int CHANNELS>
 LATHE_INLINE float* TileRow(const Pass& pass, int64_t y, int64_t columns, float* partial) {
   const float* in = pass.in + y * STRIDE_H * kStepY;
-  float* out = pass.output + y * OW * kOutX;
+  const Place out = pass.output + y * OW * kOutX;
   int64_t x = 0;
 #pragma GCC unroll 1
   for (; x + TILE_X <= columns; x += TILE_X, partial += TY * TILE_X * kBlockK)
@@ -229,7 +232,7 @@ LATHE_INLINE void AllTiles(const Pass& pass, const Block& block) {
 void Panel(const Block& block, const float* weight, int64_t panel) {
   const int64_t group = panel / kBlocksK, inside = panel % kBlocksK;
   const float* bias = weight + panel * kPanel;
-  Pass pass{nullptr, bias, nullptr, nullptr, false, false};
+  Pass pass{nullptr, bias, nullptr, {}, false, false};
   pass.output = block.output + (group * KG + inside * kBlockK) * (kNhwc ? 1 : int64_t(OH) * OW);
   for (int64_t b = 0; b < kBlocksC; ++b) {
     pass.in = block.window + (group * CG + b * kBlockC) * kStepC;
@@ -276,7 +279,7 @@ void CopyWindow(const float* image, float* window, int64_t y0, int64_t x0, int64
     }
 }
 
-void run(const float* input, const float* weight, const float*, float* output, int64_t n, const Context& context) {
+void run(const float* input, const float* weight, const float*, const float* residual, float* output, int64_t n, const Context& context) {
   constexpr int64_t kPanels = int64_t(GROUPS) * kBlocksK;
   // A unit of work is one block of one image for one slice of the output channels; each task takes neighbouring units.
   const int64_t units = n * kBlocks * SPLIT_K;
@@ -291,7 +294,7 @@ void run(const float* input, const float* weight, const float*, float* output, i
       block.rows = Min<int64_t>(kBlockRows, kRows - y);
       block.columns = Min<int64_t>(kBlockColumns, kColumns - x);
       block.partial = window + kWindowFloats;
-      block.output = output + image * OH * OW * K + (y * OW + x) * kOutX;
+      block.output = FirstPlace(output, residual) + (image * OH * OW * K + (y * OW + x) * kOutX);
       if (kCopied) {
         if (copied != unit / SPLIT_K)
           CopyWindow(pixels, window, y * STRIDE_H - PAD_TOP, x * STRIDE_W - PAD_LEFT,

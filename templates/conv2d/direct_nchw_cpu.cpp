@@ -11,7 +11,7 @@
 // A 1x1 convolution without stride or padding is a matrix product: its pixels form one row of OH*OW.
 
 typedef Vec<float, LANES> Lane;
-#include "activation_cpu.h"
+#include "epilogue_cpu.h"
 #include "store_cpu.h"
 
 constexpr int kUnroll = UNROLL;                       // a pragma does not see macros
@@ -68,13 +68,13 @@ void prepare(const float* weight, const float* bias, float* packed) {
     }
 }
 
-LATHE_INLINE void StoreVector(float* to, Lane value) {
+LATHE_INLINE void StoreVector(Place to, Lane sum) {
   if (!kShort) {
-    Store<float, LANES>(to, value);
+    Store<float, LANES>(to.out, Finished<LANES>(sum, to));
   } else {
     alignas(64) float lanes[LANES];
-    Store<float, LANES>(lanes, value);
-    memcpy(to, lanes, kColumns * sizeof(float));
+    Store<float, LANES>(lanes, Finished<LANES>(sum, to, kColumns));
+    memcpy(to.out, lanes, kColumns * sizeof(float));
   }
 }
 
@@ -82,7 +82,7 @@ LATHE_INLINE void StoreVector(float* to, Lane value) {
 // back: how far its last vector moves back
 template <int TK, int TY, int TV>
 __attribute__((noinline)) void Tile(const float* in, const float* bias, const float* weight, float* partial, bool first, bool last,
-                                    float* out, int64_t back) {
+                                    Place out, int64_t back) {
   constexpr int kVecs = TY * TV;
   Lane sum[TK][kVecs];
   if (kBlocksC == 1 || first) {
@@ -99,7 +99,7 @@ __attribute__((noinline)) void Tile(const float* in, const float* bias, const fl
 
   if (!kShort && (kBlocksC == 1 || last))
 #pragma GCC unroll 1
-    for (int y = 0; y < TY; ++y) PrefetchRows<TV * LANES>(out + int64_t(y) * OW - back, int64_t(OH) * OW, TK);
+    for (int y = 0; y < TY; ++y) PrefetchRows<TV * LANES>(out + (int64_t(y) * OW - back), int64_t(OH) * OW, TK);
 
   // One step: one input channel at one place of the window.
   const auto step = [&](const float* from) __attribute__((always_inline)) {
@@ -152,8 +152,8 @@ __attribute__((noinline)) void Tile(const float* in, const float* bias, const fl
     for (int k = 0; k < TK; ++k)
 #pragma GCC unroll 1
       for (int v = 0; v < kVecs; ++v)
-        StoreVector(out + (int64_t(k) * OH + v / TV) * OW + v % TV * LANES - (v % TV == TV - 1 ? back : 0),
-                    Silu<LANES>(Load<float, LANES>(sums + (k * kVecs + v) * LANES)));
+        StoreVector(out + ((int64_t(k) * OH + v / TV) * OW + v % TV * LANES - (v % TV == TV - 1 ? back : 0)),
+                    Load<float, LANES>(sums + (k * kVecs + v) * LANES));
     return;
   }
 #pragma GCC unroll 32
@@ -162,12 +162,12 @@ __attribute__((noinline)) void Tile(const float* in, const float* bias, const fl
     for (int y = 0; y < TY; ++y)
 #pragma GCC unroll 8
       for (int v = 0; v < TV; ++v)
-        StoreVector(out + (int64_t(k) * OH + y) * OW + v * LANES - (v == TV - 1 ? back : 0), Clamped(sum[k][y * TV + v]));
+        StoreVector(out + ((int64_t(k) * OH + y) * OW + v * LANES - (v == TV - 1 ? back : 0)), sum[k][y * TV + v]);
 }
 
 struct Block {
   const float* window;  // of its first pixel
-  float* output;        // its first pixel in channel 0
+  Place output;         // its first pixel in channel 0
   float* partial;
   int64_t rows, first_vector, vectors;
 };
@@ -175,14 +175,14 @@ struct Block {
 // Part of a block for one tile of output channels: where in the input channels, and whether their first or last.
 struct Pass {
   const float *in, *bias, *weight;
-  float* output;
+  Place output;
   bool first, last;
 };
 
 template <int TK, int TY>
 LATHE_INLINE float* TileRow(const Pass& pass, const Block& block, int64_t y, float* partial) {
   const float* in = pass.in + y * kStepOut;
-  float* out = pass.output + y * OW;
+  const Place out = pass.output + y * OW;
   int64_t v = 0;
 #pragma GCC unroll 1
   for (; v + TILE_V <= block.vectors; v += TILE_V, partial += kTileFloats)
@@ -265,7 +265,7 @@ void CopyWindow(const float* image, float* window, int64_t y, int64_t rows, int6
       }
 }
 
-void run(const float* input, const float* weight, const float*, float* output, int64_t n, const Context& context) {
+void run(const float* input, const float* weight, const float*, const float* residual, float* output, int64_t n, const Context& context) {
   constexpr int64_t kPanels = int64_t(GROUPS) * kBlocksK;
   // A unit of work is one block of one image for one slice of the output channels; each task takes neighbouring units.
   const int64_t units = n * kBlocks * SPLIT_K;
@@ -281,7 +281,7 @@ void run(const float* input, const float* weight, const float*, float* output, i
       block.first_vector = kFlat ? at * kBlockVectors : 0;
       block.vectors = Min<int64_t>(kBlockVectors, kVectors - block.first_vector);
       block.partial = window + kWindowFloats;
-      block.output = output + image * OH * OW * K + y * OW + block.first_vector * LANES;
+      block.output = FirstPlace(output, residual) + (image * OH * OW * K + y * OW + block.first_vector * LANES);
       if (kCopied) {
         if (copied != unit / SPLIT_K)
           CopyWindow(pixels, window, y, (block.rows - 1) * STRIDE_H / kRowStep + (R - 1) * DILATION_H + 1, block.first_vector * LANES);

@@ -18,7 +18,7 @@
 // read or written outside. Ragged tiles are computed at the size left over.
 
 typedef Vec<float, LANES> Lane;
-#include "activation_cpu.h"
+#include "epilogue_cpu.h"
 #include "store_cpu.h"
 
 constexpr bool kNhwc = LAYOUT == LAYOUT_NHWC;
@@ -78,7 +78,8 @@ void prepare(const float* weight, const float* bias, float* packed) {
 
 struct TileAt {
   const float *pixels, *bias, *weight;
-  float *partial, *out;            // out: its first pixel's first channel
+  float* partial;
+  Place out;                       // its first pixel's first channel
   int64_t back;                    // how far its last vector moves back
   const float *ahead_k, *ahead_p;  // weights and pixels to prefetch meanwhile
   bool first, last;                // block of input channels
@@ -101,7 +102,7 @@ __attribute__((noinline)) void Tile(const TileAt& at) {
       for (int v = 0; v < kV; ++v) sum[s][v] = Load<float, LANES>(at.partial + (s * kV + v) * LANES);
   }
 
-  if (kBlocksC == 1 || at.last) PrefetchRows<kNhwc ? CHANNELS : PIXELS>(at.out - at.back, kNhwc ? K : kPixels, kNhwc ? PIXELS : CHANNELS);
+  if (kBlocksC == 1 || at.last) PrefetchRows<kNhwc ? CHANNELS : PIXELS>(at.out + -at.back, kNhwc ? K : kPixels, kNhwc ? PIXELS : CHANNELS);
 
   const float *pixels = at.pixels, *pixels_last = at.pixels - at.back, *weight = at.weight, *ahead_k = at.ahead_k, *ahead_p = at.ahead_p;
   const auto step = [&]() __attribute__((always_inline)) {
@@ -154,29 +155,33 @@ __attribute__((noinline)) void Tile(const TileAt& at) {
 #pragma GCC unroll 32
     for (int s = 0; s < kS; ++s)
 #pragma GCC unroll 8
-      for (int v = 0; v < kV; ++v) Store<float, LANES>(at.out + s * kOut + v * LANES - (v == kV - 1 ? at.back : 0), Clamped(sum[s][v]));
+      for (int v = 0; v < kV; ++v) {
+        const Place to = at.out + (s * kOut + v * LANES - (v == kV - 1 ? at.back : 0));
+        Store<float, LANES>(to.out, Finished<LANES>(sum[s][v], to));
+      }
   } else {
     constexpr int kRow = kAlongPixels ? kTileP : kTileK;
     alignas(64) float rows[kS * kRow];
 #pragma GCC unroll 32
     for (int s = 0; s < kS; ++s)
 #pragma GCC unroll 8
-      for (int v = 0; v < kV; ++v) Store<float, LANES>(rows + s * kRow + v * LANES, Clamped(sum[s][v]));
+      for (int v = 0; v < kV; ++v) Store<float, LANES>(rows + s * kRow + v * LANES, Early(sum[s][v]));
     if constexpr (kAlongPixels) {
 #pragma GCC unroll 1
       for (int s = 0; s < kS; ++s)
 #pragma GCC unroll 8
-        for (int v = 0; v < kV; ++v)
-          Store<float, LANES>(at.out + s * kOut + v * LANES - (v == kV - 1 ? at.back : 0),
-                              Silu<LANES>(Load<float, LANES>(rows + s * kRow + v * LANES)));
+        for (int v = 0; v < kV; ++v) {
+          const Place to = at.out + (s * kOut + v * LANES - (v == kV - 1 ? at.back : 0));
+          Store<float, LANES>(to.out, Finished<LANES>(Load<float, LANES>(rows + s * kRow + v * LANES), to));
+        }
       return;
     }
-    if (kSilu)
+    if (kSilu && !RESIDUAL)
 #pragma GCC unroll 1
       for (int i = 0; i < kS * kRow; i += LANES) Store<float, LANES>(rows + i, Silu<LANES>(Load<float, LANES>(rows + i)));
     if constexpr (kNhwc) {
 #pragma GCC unroll 1
-      for (int s = 0; s < kS; ++s) memcpy(at.out + s * kOut, rows + s * kRow, CHANNELS * sizeof(float));
+      for (int s = 0; s < kS; ++s) CopyLate<CHANNELS>(rows + s * kRow, at.out + s * kOut);
     } else {
       StoreTurned<PIXELS, kTileK>(rows, at.out, kPixels, CHANNELS);
     }
@@ -288,7 +293,7 @@ void CopyTile(const float* image, float* panel, int64_t tile, int64_t c0) {
 }
 
 // One block of pixels of one image for tiles [k_begin, k_end) of output channels.
-void Block(const float* image, float* output, const float* weight, float* panels, float* partial, int64_t tile_begin, int64_t k_begin,
+void Block(const float* image, Place output, const float* weight, float* panels, float* partial, int64_t tile_begin, int64_t k_begin,
            int64_t k_end) {
   const int64_t tiles = Min(kBlockP, kTilesP - tile_begin);
   TileAt at{};
@@ -324,15 +329,15 @@ void Block(const float* image, float* output, const float* weight, float* panels
   }
 }
 
-void run(const float* input, const float* weight, const float*, float* output, int64_t n, const Context& context) {
+void run(const float* input, const float* weight, const float*, const float* residual, float* output, int64_t n, const Context& context) {
   // A unit of work is one block of pixels of one image for one slice of the output channels; each task takes neighbouring units.
   const int64_t units = n * kBlocksP * SPLIT_K;
   context.Parallel(TASKS, [&](int task) {
     float* panels = static_cast<float*>(context.workspace()) + task * (kPanelFloats + kPartialFloats);
     for (int64_t unit = units * task / TASKS; unit < units * (task + 1) / TASKS; ++unit) {
       const int64_t slice = unit % SPLIT_K, block = unit / SPLIT_K % kBlocksP, image = unit / SPLIT_K / kBlocksP;
-      Block(input + image * kPlane * C, output + image * kPixels * K, weight, panels, panels + kPanelFloats, block * kBlockP,
-            kTilesK * slice / SPLIT_K, kTilesK * (slice + 1) / SPLIT_K);
+      Block(input + image * kPlane * C, FirstPlace(output, residual) + image * kPixels * K, weight, panels, panels + kPanelFloats,
+            block * kBlockP, kTilesK * slice / SPLIT_K, kTilesK * (slice + 1) / SPLIT_K);
     }
   });
 }

@@ -15,6 +15,8 @@
 typedef half value_t;
 typedef ushort raw_t;  // a half that is only moved
 #define GET(i, p) vload_half(i, p)
+#define GET2(i, p) vloada_half2((i) / 2, p)
+#define GET4(i, p) vloada_half4((i) / 4, p)
 #define PUT(x, i, p) vstore_half(x, i, p)
 #define PUT2(x, y, i, p) vstorea_half2(make_float2(x, y), (i) / 2, p)
 #define PUT4(x, y, z, t, i, p) vstorea_half4(make_float4(x, y, z, t), (i) / 4, p)
@@ -22,6 +24,8 @@ typedef ushort raw_t;  // a half that is only moved
 typedef float value_t;
 typedef float raw_t;
 #define GET(i, p) (p)[i]
+#define GET2(i, p) (*(GLOBAL const float2*)((p) + (i)))
+#define GET4(i, p) (*(GLOBAL const float4*)((p) + (i)))
 #define PUT(x, i, p) (p)[i] = (x)
 #define PUT2(x, y, i, p) *(GLOBAL float2*)((p) + (i)) = make_float2(x, y)
 #define PUT4(x, y, z, t, i, p) *(GLOBAL float4*)((p) + (i)) = make_float4(x, y, z, t)
@@ -84,7 +88,7 @@ typedef float4 sum4_t;
 #endif
 typedef value_t weight_t;
 #include "tile_product.h"
-#include "activation.h"
+#include "epilogue.h"
 
 DEVICE void FetchPixels(GLOBAL const value_t* input, int item, int step, const Windows* windows, staged_t* fetched) {
 #if CG % TILE_K == 0  // one tap for the whole step
@@ -138,9 +142,23 @@ DEVICE void FetchPixels(GLOBAL const value_t* input, int item, int step, const W
 #define STORE2 PUT2
 #define STORE4 PUT4
 #endif
+#if RESIDUAL && SPLIT_K == 1
+#define ADD(i, a) (a) += GET(i, residual);
+#define ADD2(i, a, b)                      \
+  {                                        \
+    const float2 more = GET2(i, residual); \
+    (a) += more.x, (b) += more.y;          \
+  }
+#define ADD4(i, a, b, c, d)                                     \
+  {                                                             \
+    const float4 more = GET4(i, residual);                      \
+    (a) += more.x, (b) += more.y, (c) += more.z, (d) += more.w; \
+  }
+#endif
 
 KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(GLOBAL const value_t* RESTRICT input, GLOBAL const value_t* RESTRICT weight_packed,
-                                             GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT output, int n
+                                             GLOBAL const value_t* RESTRICT bias, GLOBAL const value_t* RESTRICT residual,
+                                             GLOBAL value_t* RESTRICT output, int n
 #if SPLIT_K > 1
                                              , GLOBAL uchar* RESTRICT workspace
 #endif
@@ -158,8 +176,8 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(GLOBAL const value_t* RESTRICT inpu
 
 #if SPLIT_K > 1
 KERNEL GROUP_SIZE(64, 1, 1) void add_slices(GLOBAL const value_t* RESTRICT input, GLOBAL const value_t* RESTRICT weight_packed,
-                                            GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT output, int n,
-                                            GLOBAL uchar* RESTRICT workspace) {
+                                            GLOBAL const value_t* RESTRICT bias, GLOBAL const value_t* RESTRICT residual,
+                                            GLOBAL value_t* RESTRICT output, int n, GLOBAL uchar* RESTRICT workspace) {
   const size_t at = get_global_id(0), count = (size_t)n * PIXELS * K;
   if (at >= count) return;
   GLOBAL const float* from = (GLOBAL const float*)workspace + at;
@@ -169,7 +187,7 @@ KERNEL GROUP_SIZE(64, 1, 1) void add_slices(GLOBAL const value_t* RESTRICT input
 #if BIAS
   sum += GET(LAYOUT == LAYOUT_NHWC ? at % K : at / PIXELS % K, bias);
 #endif
-  PUT(Activated(sum), at, output);
+  PUT(Activated(ADD_RESIDUAL(sum, at)), at, output);
 }
 #endif
 

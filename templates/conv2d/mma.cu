@@ -85,7 +85,8 @@ DEVICE void Clear(Sum& sum) {
 }
 // ---- end of the machine ----
 
-#include "activation.h"
+#define GET(i, p) vload_half(i, p)
+#include "epilogue.h"
 
 // Where an item's copies come from and go to: it copies the same eight of a step's TILE_K for some pixels.
 struct Copies {
@@ -168,7 +169,8 @@ DEVICE void AddStep(int warp_m, int warp_n, const ushort* stage, Sum (&sum)[FRAG
 }
 
 // Half a row of a piece, from channel k of the group on.
-DEVICE void StoreEight(const float* from, int m, int k, int group, int slice, int pixels, const half* bias, half* output, uchar* workspace) {
+DEVICE void StoreEight(const float* from, int m, int k, int group, int slice, int pixels, const half* bias, const half* residual, half* output,
+                       uchar* workspace) {
   if (m >= pixels) return;
   const int channel = group * KG + k;
   const size_t at = static_cast<size_t>(m) * K + static_cast<size_t>(channel);
@@ -185,8 +187,20 @@ DEVICE void StoreEight(const float* from, int m, int k, int group, int slice, in
 #if BIAS
     if (KG % 8 == 0 ? k < KG : k + v < KG) value[v] += vload_half(static_cast<size_t>(channel + v), bias);
 #endif
-    value[v] = Activated(value[v]);
   }
+#if RESIDUAL && KG % 8 == 0
+  if (k < KG) {
+    const uint4 eight = *reinterpret_cast<const uint4*>(residual + at);
+    UNROLL
+    for (int v = 0; v < 8; ++v) value[v] += vload_half(v, reinterpret_cast<const half*>(&eight));
+  }
+#elif RESIDUAL
+  UNROLL
+  for (int v = 0; v < 8; ++v)
+    if (k + v < KG) value[v] += vload_half(at + static_cast<size_t>(v), residual);
+#endif
+  UNROLL
+  for (int v = 0; v < 8; ++v) value[v] = Activated(value[v]);
 #if KG % 8 == 0
   if (k < KG) {
     uint4 eight;
@@ -205,7 +219,7 @@ DEVICE void StoreEight(const float* from, int m, int k, int group, int slice, in
 }
 
 KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(const half* RESTRICT input, const half* RESTRICT weight_packed, const half* RESTRICT bias,
-                                             half* RESTRICT output, int n
+                                             const half* RESTRICT residual, half* RESTRICT output, int n
 #if SPLIT_K > 1
                                              , uchar* RESTRICT workspace
 #endif
@@ -270,7 +284,7 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(const half* RESTRICT input, const h
       StoreSum(sum[i][j], piece);
       const int m = tile_m * TILE_M + (warp_m * FRAGMENTS_M + i) * 16 + lane / 2;
       const int k = tile_n % TILES_N * TILE_N + (warp_n * FRAGMENTS_N + j) * 16 + lane % 2 * 8;
-      StoreEight(piece + lane * 8, m, k, group, slice, pixels, bias, output, workspace);
+      StoreEight(piece + lane * 8, m, k, group, slice, pixels, bias, residual, output, workspace);
       __syncwarp();
     }
   }
@@ -278,7 +292,7 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(const half* RESTRICT input, const h
 
 #if SPLIT_K > 1
 KERNEL GROUP_SIZE(64, 1, 1) void add_slices(const half* RESTRICT input, const half* RESTRICT weight_packed, const half* RESTRICT bias,
-                                            half* RESTRICT output, int n, uchar* RESTRICT workspace) {
+                                            const half* RESTRICT residual, half* RESTRICT output, int n, uchar* RESTRICT workspace) {
   const size_t at = get_global_id(0), count = static_cast<size_t>(n) * PIXELS * K;
   if (at >= count) return;
   const float* from = reinterpret_cast<const float*>(workspace) + at;
@@ -288,7 +302,7 @@ KERNEL GROUP_SIZE(64, 1, 1) void add_slices(const half* RESTRICT input, const ha
 #if BIAS
   sum += vload_half(at % K, bias);
 #endif
-  vstore_half(Activated(sum), at, output);
+  vstore_half(Activated(ADD_RESIDUAL(sum, at)), at, output);
 }
 #endif
 

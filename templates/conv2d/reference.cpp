@@ -1,5 +1,5 @@
-// output[n, y, x, k] = act(bias[k] + sum over r, s, c of input[n, y*STRIDE_H + r*DILATION_H - PAD_TOP, x*STRIDE_W + s*DILATION_W -
-// PAD_LEFT, c] * weight[k, r, s, c]) where c runs over the channels of k's group and pixels outside the image are zero.
+// output[n, y, x, k] = act(residual[n, y, x, k] + bias[k] + sum over r, s, c of input[n, y*STRIDE_H + r*DILATION_H - PAD_TOP, x*STRIDE_W +
+// s*DILATION_W - PAD_LEFT, c] * weight[k, r, s, c]) where c runs over the channels of k's group and pixels outside the image are zero.
 //
 // Sums are kept in double for a few pixels and a few output channels at a time, and a piece of the weights is turned so that the output
 // channels lie side by side: the innermost loop then is vector code, because this also has to run once on real layers of 80 GFLOP.
@@ -29,8 +29,8 @@ void Assign(double value, uint16_t* half) { *half = FloatToHalf(float(value)); }
 constexpr int kPixels = 32, kOutputs = 32, kInputs = 64;  // of one row, of one group, of that group
 
 // One row of the output, pixels [x0, x0 + pixels), output channels [k0, k0 + outputs) of one group.
-void Block(const input_t* input, const weight_t* weight, const bias_t* bias, output_t* output, int64_t image, int64_t y, int64_t x0,
-           int64_t pixels, int64_t k0, int64_t outputs) {
+void Block(const input_t* input, const weight_t* weight, const bias_t* bias, const residual_t* residual, output_t* output, int64_t image,
+           int64_t y, int64_t x0, int64_t pixels, int64_t k0, int64_t outputs) {
   const int64_t c_begin = k0 / KG * CG;
   double sum[kPixels][kOutputs];
   double turned[kInputs][kOutputs];  // [c, k] of the weights at one (r, s); zero where there are fewer output channels
@@ -57,15 +57,20 @@ void Block(const input_t* input, const weight_t* weight, const bias_t* bias, out
     }
   }
   for (int64_t x = 0; x < pixels; ++x)
-    for (int64_t k = 0; k < outputs; ++k) Assign(Activated(sum[x][k]), output + OutputAt(image, y, x0 + x, k0 + k));
+    for (int64_t k = 0; k < outputs; ++k) {
+      const int64_t at = OutputAt(image, y, x0 + x, k0 + k);
+      Assign(Activated(sum[x][k] + (residual != nullptr ? Value(residual[at]) : 0.0)), output + at);
+    }
 }
 
-void run(const input_t* input, const weight_t* weight, const bias_t* bias, output_t* output, int64_t n, const Context& context) {
+void run(const input_t* input, const weight_t* weight, const bias_t* bias, const residual_t* residual, output_t* output, int64_t n,
+         const Context& context) {
   context.Parallel(static_cast<int>(n * OH), [&](int row) {
     const int64_t image = row / OH, y = row % OH;
     for (int64_t x0 = 0; x0 < OW; x0 += kPixels)
       for (int64_t group = 0; group < GROUPS; ++group)
         for (int64_t k = 0; k < KG; k += kOutputs)
-          Block(input, weight, bias, output, image, y, x0, Min<int64_t>(kPixels, OW - x0), group * KG + k, Min<int64_t>(kOutputs, KG - k));
+          Block(input, weight, bias, residual, output, image, y, x0, Min<int64_t>(kPixels, OW - x0), group * KG + k,
+                Min<int64_t>(kOutputs, KG - k));
   });
 }

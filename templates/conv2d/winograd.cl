@@ -1,7 +1,7 @@
 // 3x3 convolution by Winograd's minimal filtering, F(2x2, 3x3) or F(4x4, 3x3), in three kernels:
 //   transform_input   windows of (OUTPUT + 2)^2 pixels, OUTPUT apart -> POINTS values each, at POINTS places
 //   multiply          at each place a matrix product: [tiles, C] by [C, K]
-//   transform_output  POINTS values -> OUTPUT^2 pixels, with bias and activation
+//   transform_output  POINTS values -> OUTPUT^2 pixels, with bias, residual and activation
 // 4 (OUTPUT 4) or 2.25 (OUTPUT 2) times fewer products than directly, for moving POINTS/OUTPUT^2 times the image through memory. Weights are
 // transformed once, by pack. All between the transforms is f32, whatever is stored.
 //
@@ -41,7 +41,7 @@ typedef float value_t;
 #define PUT(x, i, p) (p)[i] = (x)
 #endif
 
-#include "activation.h"
+#include "epilogue.h"
 
 DEVICE int PaddedRows(int n) { return (n * (TILES_Y * TILES_X) + TILE_M - 1) / TILE_M * TILE_M; }
 
@@ -101,7 +101,7 @@ DEVICE void TransformProducts(float* m, int stride) {
 
 // One item: a channel of a window. Neighbouring items are neighbouring channels (nhwc) or tiles (nchw).
 KERNEL void transform_input(GLOBAL const value_t* RESTRICT input, GLOBAL const float* RESTRICT weight_packed, GLOBAL const value_t* RESTRICT bias,
-                            GLOBAL value_t* RESTRICT output, int n, GLOBAL uchar* RESTRICT workspace) {
+                            GLOBAL const value_t* RESTRICT residual, GLOBAL value_t* RESTRICT output, int n, GLOBAL uchar* RESTRICT workspace) {
   const int tiles = n * (TILES_Y * TILES_X);
   const size_t id = get_global_id(0), rows = (size_t)PaddedRows(n);
   if (id >= (size_t)tiles * ALIGNED_DEPTH) return;
@@ -156,8 +156,8 @@ DEVICE void FetchWindows(GLOBAL const float* windows, int rows, int row0, int it
 }
 
 KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT input, GLOBAL const float* RESTRICT weight_packed,
-                                             GLOBAL const value_t* RESTRICT bias, GLOBAL value_t* RESTRICT output, int n,
-                                             GLOBAL uchar* RESTRICT workspace) {
+                                             GLOBAL const value_t* RESTRICT bias, GLOBAL const value_t* RESTRICT residual,
+                                             GLOBAL value_t* RESTRICT output, int n, GLOBAL uchar* RESTRICT workspace) {
   LOCAL_ARRAY(float, windows, BUFFERS * TILE_K * ROW);
   LOCAL_ARRAY(float, weights, BUFFERS * TILE_K * TILE_N);
   const int item = (int)get_local_id(0), tile = (int)get_group_id(0), point = (int)get_group_id(1), rows = PaddedRows(n);
@@ -244,7 +244,7 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT inpu
 
 // One item: an output channel of a tile.
 KERNEL void transform_output(GLOBAL const value_t* RESTRICT input, GLOBAL const float* RESTRICT weight_packed, GLOBAL const value_t* RESTRICT bias,
-                             GLOBAL value_t* RESTRICT output, int n, GLOBAL uchar* RESTRICT workspace) {
+                             GLOBAL const value_t* RESTRICT residual, GLOBAL value_t* RESTRICT output, int n, GLOBAL uchar* RESTRICT workspace) {
   const int tiles = n * (TILES_Y * TILES_X);
   const size_t id = get_global_id(0), rows = (size_t)PaddedRows(n);
   if (id >= (size_t)tiles * K) return;
@@ -273,12 +273,12 @@ KERNEL void transform_output(GLOBAL const value_t* RESTRICT input, GLOBAL const 
   for (int i = 0; i < OUTPUT * OUTPUT; ++i) {
     const int y = y0 + i / OUTPUT, x = x0 + i % OUTPUT;
     if (y >= OH || x >= OW) continue;
-    const float value = Activated(values[i / OUTPUT * WINDOW + i % OUTPUT] + first);
 #if LAYOUT == LAYOUT_NHWC
-    PUT(value, (((size_t)image * OH + (size_t)y) * OW + (size_t)x) * K + (size_t)channel, output);
+    const size_t at = (((size_t)image * OH + (size_t)y) * OW + (size_t)x) * K + (size_t)channel;
 #else
-    PUT(value, (((size_t)image * K + (size_t)channel) * OH + (size_t)y) * OW + (size_t)x, output);
+    const size_t at = (((size_t)image * K + (size_t)channel) * OH + (size_t)y) * OW + (size_t)x;
 #endif
+    PUT(Activated(ADD_RESIDUAL(values[i / OUTPUT * WINDOW + i % OUTPUT] + first, at)), at, output);
   }
 }
 

@@ -8,7 +8,7 @@
 //     windows: B' d B of every input channel            -> [places][tiles][C]
 //     for each block of BLOCK_K tiles of output channels
 //       for each place: product with the packed weights  -> [places][tiles][channels], TILE_S tiles by TILE_V vectors in registers
-//       outputs: A' (...) A, bias, activation
+//       outputs: A' (...) A, bias, residual, activation
 //
 // Threads share out the blocks of tiles or, where a small image has few of them, the channels of each block (SPLIT_K): input channels while
 // the windows are made, then output channels.
@@ -21,7 +21,7 @@
 // held to the operator's own tolerance, 1e-4.
 
 typedef Vec<float, LANES> Lane;
-#include "activation_cpu.h"
+#include "epilogue_cpu.h"
 
 constexpr bool kNhwc = LAYOUT == LAYOUT_NHWC;
 constexpr int kUnroll = UNROLL;  // a pragma does not see macros
@@ -271,8 +271,9 @@ __attribute__((noinline)) void Product(const float* windows, const float* weight
     for (int v = 0; v < TILE_V; ++v) Store<float, LANES>(products + t * kRowK + v * LANES, sum[t][v]);
 }
 
-// from: one vector of channels at the tile's first place -> to: [kM rows][pixels]
-LATHE_INLINE void OutputOf(const float* from, Lane bias, float* to, int64_t row, int64_t pixel, int rows, int columns) {
+// from: one vector of channels at the tile's first place -> store(row, column, sums)
+template <typename ToMemory>
+LATHE_INLINE void OutputOf(const float* from, Lane bias, int rows, int columns, const ToMemory& store) {
   Lane half[kM][kA];
 #pragma GCC unroll 8
   for (int j = 0; j < kA; ++j) {
@@ -290,12 +291,12 @@ LATHE_INLINE void OutputOf(const float* from, Lane bias, float* to, int64_t row,
     TransformOutput(half[i], y);
 #pragma GCC unroll 8
     for (int j = 0; j < kM; ++j)
-      if (j < columns) Store<float, LANES>(to + i * row + j * pixel, Activated(y[j] + bias));
+      if (j < columns) store(i, j, y[j] + bias);
   }
 }
 
 // rows: [columns][LANES] -> LANES planes of the output from `to` on
-LATHE_INLINE void TurnBack(const float* rows, int columns, float* to) {
+LATHE_INLINE void TurnBack(const float* rows, int columns, Place to) {
 #pragma GCC unroll 1
   for (int x = 0; x < columns; x += LANES) {
     const int at = columns >= LANES ? Min(x, columns - LANES) : 0, count = Min(LANES, columns - at);
@@ -305,19 +306,19 @@ LATHE_INLINE void TurnBack(const float* rows, int columns, float* to) {
     Transpose<LANES>(turned);
     if (count == LANES) {
 #pragma GCC unroll 16
-      for (int i = 0; i < LANES; ++i) Store<float, LANES>(to + int64_t(i) * OH * OW + at, turned[i]);
+      for (int i = 0; i < LANES; ++i) StoreLate<LANES>(turned[i], to + (int64_t(i) * OH * OW + at));
     } else {
       alignas(64) float part[LANES][LANES];
 #pragma GCC unroll 16
-      for (int i = 0; i < LANES; ++i) Store<float, LANES>(part[i], turned[i]);
-      for (int i = 0; i < LANES; ++i) memcpy(to + int64_t(i) * OH * OW + at, part[i], static_cast<size_t>(count) * sizeof(float));
+      for (int i = 0; i < LANES; ++i) Store<float, LANES>(part[i], Late<LANES>(turned[i], to + (int64_t(i) * OH * OW + at), count));
+      for (int i = 0; i < LANES; ++i) memcpy((to + (int64_t(i) * OH * OW + at)).out, part[i], static_cast<size_t>(count) * sizeof(float));
     }
   }
 }
 
 // products: [places][tiles][channels from k_begin on] of tiles [tile, beyond)
 __attribute__((noinline)) void Outputs(const float* products, const float* weight, int64_t tile, int64_t beyond, int64_t k_begin,
-                                       int64_t k_end, float* output) {
+                                       int64_t k_end, Place output) {
   alignas(64) float turned[(kM * kSegmentColumns + LANES) * LANES];
   while (tile < beyond) {
     const Segment segment = SegmentAt(tile, beyond);
@@ -332,15 +333,20 @@ __attribute__((noinline)) void Outputs(const float* products, const float* weigh
 #pragma GCC unroll 1
       for (int t = 0; t < segment.tiles; ++t) {
         const int width = Min(kM, columns - t * kM);
-        if (kNhwc)
-          OutputOf(from + t * kRowK, bias, output + (segment.out_y * OW + segment.out_x + t * kM) * K + k0, int64_t(OW) * K, K, rows,
-                   width);
-        else
-          OutputOf(from + t * kRowK, bias, turned + t * kM * LANES, kSegmentColumns * LANES, LANES, rows, width);
+        float* const first_turned = turned + t * kM * LANES;
+        const Place first = output + ((segment.out_y * OW + segment.out_x + t * kM) * K + k0);
+        const auto store = [&](int y, int x, Lane sum) __attribute__((always_inline)) {
+          const Place at = first + (int64_t(y) * OW + x) * K;
+          if (kNhwc)
+            Store<float, LANES>(at.out, Finished<LANES>(sum, at));
+          else
+            Store<float, LANES>(first_turned + (y * kSegmentColumns + x) * LANES, RESIDUAL ? sum : Activated<LANES>(sum));
+        };
+        OutputOf(from + t * kRowK, bias, rows, width, store);
       }
       if (!kNhwc)
         for (int i = 0; i < rows; ++i)
-          TurnBack(turned + i * kSegmentColumns * LANES, columns, output + (k0 * OH + segment.out_y + i) * OW + segment.out_x);
+          TurnBack(turned + i * kSegmentColumns * LANES, columns, output + ((k0 * OH + segment.out_y + i) * OW + segment.out_x));
     }
     products += segment.tiles * kRowK;
     tile += segment.tiles;
@@ -348,7 +354,7 @@ __attribute__((noinline)) void Outputs(const float* products, const float* weigh
 }
 
 // Outputs of tiles [tile, tile + tiles) from their windows, for tiles [k_first, k_last) of output channels.
-void Channels(const float* windows, const float* weight, float* output, float* products, int64_t tile, int64_t tiles, int64_t k_first,
+void Channels(const float* windows, const float* weight, Place output, float* products, int64_t tile, int64_t tiles, int64_t k_first,
               int64_t k_last) {
   const auto panel = [&](int64_t k, int64_t place) { return weight + k * kPanel + (1 + place * C) * kTileK; };
   for (int64_t k_begin = k_first; k_begin < k_last; k_begin += kBlockK) {
@@ -369,13 +375,13 @@ void Channels(const float* windows, const float* weight, float* output, float* p
   }
 }
 
-void run(const float* input, const float* weight, const float*, float* output, int64_t n, const Context& context) {
+void run(const float* input, const float* weight, const float*, const float* residual, float* output, int64_t n, const Context& context) {
   const int64_t units = n * kBlocksT;
   float* const workspace = static_cast<float*>(context.workspace());
   // tasks: how many share a unit; 1: each unit is a task's own
   const auto unit_of = [&](int64_t unit, float* windows, int tasks) {
     const float* image = input + unit / kBlocksT * H * W * C;
-    float* out = output + unit / kBlocksT * OH * OW * K;
+    const Place out = FirstPlace(output, residual) + unit / kBlocksT * OH * OW * K;
     float* products = windows + kPlaces * kPlaceC;
     const int64_t tile = unit % kBlocksT * kBlockT, tiles = Min(kBlockT, kTiles - tile);
     if (tasks == 1) {

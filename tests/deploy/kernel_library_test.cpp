@@ -141,7 +141,7 @@ int main() {
   memset(in, 0, 4 * 2 * 9 * 9 * 5);
   lathe::Conv2d conv(w, weight, bias);
   assert(conv.match() == LATHE_MATCH_EXACT);
-  conv.Run(in, out);
+  conv.Run(in, nullptr, out);
   assert(out[0] == 1 && out[6] == 0);
   w.n = 2;  // only launch-time attributes differ: the same kernel, and it says so
   lathe::Conv2d twice(w, weight, bias);
@@ -153,8 +153,16 @@ int main() {
   w.layout = LATHE_CONV2D_LAYOUT_NCHW;
   assert(strstr(lathe::Conv2d(w, weight, bias).reason(), "layout=nhwc instead of nchw") != nullptr);
   w.layout = LATHE_CONV2D_LAYOUT_NHWC;
-  other.Run(in, out);
+  other.Run(in, nullptr, out);
   assert(out[1] == 2);
+  w.residual = 1;
+  float* more = (float*)lathe_alloc(4 * 2 * 8 * 9 * 7);
+  for (int i = 0; i < 2 * 8 * 9 * 7; ++i) more[i] = i % 7 == 6 ? 10 : -i % 7;
+  lathe::Conv2d added(w, weight, bias);
+  added.Run(in, more, out);
+  assert(out[0] == 1 && out[1] == 1 && out[6] == 3);
+  try { added.Run(in, nullptr, out); assert(false); } catch (const lathe::KernelError& e) { assert(e.status() == LATHE_INVALID_ARGUMENT); }
+  w.residual = 0;
   lathe_conv2d* none = nullptr;
   assert(lathe_conv2d_create(&w, weight, bias, LATHE_STRICT, &none) == LATHE_NOT_TUNED && none == nullptr && strstr(lathe_last_error(), "h=9 instead of 8") != nullptr);
   w.r = 99;
@@ -162,7 +170,7 @@ int main() {
   w.r = 3;
   assert(lathe_conv2d_create(&w, weight, nullptr, 0, &none) == LATHE_INVALID_ARGUMENT);
   assert(lathe_conv2d_create(nullptr, weight, bias, 0, &none) == LATHE_INVALID_ARGUMENT);
-  try { conv.Run(in + 1, out); assert(false); } catch (const lathe::KernelError& e) { assert(e.status() == LATHE_INVALID_ARGUMENT); }
+  try { conv.Run(in + 1, nullptr, out); assert(false); } catch (const lathe::KernelError& e) { assert(e.status() == LATHE_INVALID_ARGUMENT); }
   // Scratch memory grows with the boxes: tuned for 200, called with 3000, held against the fallback.
   lathe_nms_workload n = lathe_nms_defaults();
   n.n = 3000, n.max_out = 50;

@@ -25,6 +25,8 @@ CASES = {
     "more_rows_than_a_tile": dict(h=3, w=40, c=66, k=35, r=1, s=3, pad=(0, 1, 0, 1), layout="nchw"),
     "half_3x3_nchw": dict(h=7, w=6, c=11, k=7, r=3, s=3, pad=(1, 1, 1, 1), bias=1, activation="silu", layout="nchw", dtype="f16"),
     "half_strided_nhwc": dict(h=9, w=8, c=12, k=10, r=3, s=3, pad=(0, 1, 1, 0), stride=(2, 2), groups=2, layout="nhwc", dtype="f16"),
+    "residual_grouped_nchw": dict(n=2, h=8, w=9, c=6, k=8, r=3, s=2, groups=2, stride=(2, 1), pad=(1, 0, 1, 1), bias=1, residual=1, activation="relu6", layout="nchw"),
+    "residual_nhwc": dict(h=5, w=7, c=9, k=11, r=3, s=3, pad=(1, 1, 1, 1), residual=1, activation="silu", layout="nhwc"),
 }
 
 
@@ -50,14 +52,17 @@ def main():
         padded = torch.nn.functional.pad(torch.from_numpy(x).double(), (left, right, top, bottom))
         y = torch.nn.functional.conv2d(padded, torch.from_numpy(w).double(), None if b is None else torch.from_numpy(b).double(),
                                        stride=case.get("stride", (1, 1)), dilation=case.get("dilation", (1, 1)), groups=groups)
+        z = random.uniform(-1, 1, y.shape).astype(element) if case.get("residual") else None
+        if z is not None:
+            y = y + torch.from_numpy(z).double()
         y = activated(y, case.get("activation", "none")).numpy().astype(element)
 
-        tensors = {"input": x, "weight": w, "output": y}
+        tensors = {"input": x, "weight": w, "output": y} | ({} if z is None else {"residual": z})
         if nhwc:
             tensors = {key: np.ascontiguousarray(value.transpose(0, 2, 3, 1)) for key, value in tensors.items()}
         if b is not None:
             tensors["bias"] = b
-        attributes = {key: case[key] for key in ("h", "w", "c", "k", "r", "s", "layout", "dtype") if key in case}
+        attributes = {key: case[key] for key in ("h", "w", "c", "k", "r", "s", "residual", "layout", "dtype") if key in case}
         attributes.update(n=n, groups=groups, bias=case.get("bias", 0), activation=case.get("activation", "none"))
         attributes.update(zip(("stride_h", "stride_w"), case.get("stride", (1, 1))))
         attributes.update(zip(("dilation_h", "dilation_w"), case.get("dilation", (1, 1))))
