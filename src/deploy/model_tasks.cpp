@@ -63,12 +63,12 @@ Result<Claims> ReadClaims(const TemplateLibrary& library) {
 using Normalised = std::unordered_map<std::string, Result<Workload>>;
 
 Result<std::pair<Workload, graph::Mapped>> Map(const graph::EvaluatedGraph& graph, int node, const std::vector<Claim>& claims,
-                                               Normalised& seen) {
+                                               const std::set<int>& fused, Normalised& seen) {
   std::vector<std::string> reasons;
   const int64_t opset = graph.nodes[static_cast<size_t>(node)].opset;
   for (const Claim& claim : claims) {
     if (opset < claim.rule.since || opset >= claim.rule.before) continue;
-    Result<graph::Mapped> mapped = graph::MapNode(graph, node, claim.rule, *claim.op);
+    Result<graph::Mapped> mapped = graph::MapNode(graph, node, claim.rule, *claim.op, fused);
     if (!mapped) {
       reasons.push_back(fmt::format("{}: {}", claim.op->name(), mapped.error().message));
       continue;
@@ -133,7 +133,7 @@ Result<ModelTasks> ReadModelTasks(const std::filesystem::path& model, const Temp
         ++result.ignored[node.node->domain.empty() ? node.node->op : node.node->domain + "." + node.node->op];
       continue;
     }
-    Result<std::pair<Workload, graph::Mapped>> mapped = Map(*evaluated, i, claim->second, normalised);
+    Result<std::pair<Workload, graph::Mapped>> mapped = Map(*evaluated, i, claim->second, fused, normalised);
     if (!mapped) {
       const std::string where = node.within.empty() ? "" : fmt::format(" (in {})", node.within);
       result.unknown.push_back({node.node->name, node.node->op, mapped.error().message + where});

@@ -59,6 +59,7 @@ struct Dim {
   int64_t size = -1;  // -1: open, see symbol
   int symbol = -1;
   bool known() const { return size >= 0; }
+  friend bool operator==(const Dim&, const Dim&) = default;  // open ones are equal where they are the same symbol
 };
 using Shape = std::vector<Dim>;
 

@@ -67,7 +67,8 @@ Result<Value> Evaluate(const Names& names, const Setting& setting, const lathe::
 // Looks for a rule's patterns behind its node.
 class Fuser {
  public:
-  Fuser(const EvaluatedGraph& graph, const Operator& op, const Rule& rule, int node) : graph_(graph), op_(op), rule_(rule), taken_{node} {}
+  Fuser(const EvaluatedGraph& graph, const Operator& op, const Rule& rule, int node, const std::set<int>& taken_by_others)
+      : graph_(graph), op_(op), rule_(rule), taken_by_others_(taken_by_others), taken_{node} {}
 
   // Rebinds the rule's first output as patterns match; returns what they set, in their order.
   std::vector<std::pair<std::string, Value>> Run(Names& names, std::vector<std::string>& notes) {
@@ -140,7 +141,7 @@ class Fuser {
       const std::optional<int> tensor = bound.Tensor(name);
       if (!tensor || *tensor < 0) continue;
       for (int reader : Value_(*tensor).readers) {
-        if (Contains(used, reader) || Contains(taken_, reader)) continue;
+        if (Contains(used, reader) || Contains(taken_, reader) || taken_by_others_.contains(reader)) continue;
         const EvaluatedNode& node = graph_.nodes[static_cast<size_t>(reader)];
         if (node.node->op != pattern.op || node.node->domain != pattern.domain) continue;
         for (const bool swapped : {false, true}) {
@@ -165,6 +166,9 @@ class Fuser {
       if (known.contains(pattern.inputs[i])) {
         if (trial.Tensor(pattern.inputs[i]) != value) return false;
       } else {
+        // What disappears is not there to be read under another name: in Add(Y, Y) no second tensor is added to Y.
+        if (std::any_of(known.begin(), known.end(), [&](const std::string& name) { return value >= 0 && trial.Tensor(name) == value; }))
+          return false;
         trial.BindTensor(pattern.inputs[i], value);
       }
     }
@@ -180,12 +184,13 @@ class Fuser {
   const EvaluatedGraph& graph_;
   const Operator& op_;
   const Rule& rule_;
+  const std::set<int>& taken_by_others_;
   std::vector<int> taken_;
 };
 
 }  // namespace
 
-Result<Mapped> MapNode(const EvaluatedGraph& graph, int node, const Rule& rule, const Operator& op) {
+Result<Mapped> MapNode(const EvaluatedGraph& graph, int node, const Rule& rule, const Operator& op, const std::set<int>& taken) {
   const EvaluatedNode& evaluated = graph.nodes[static_cast<size_t>(node)];
   Names names(graph, *evaluated.node, rule.defaults);
   for (size_t i = 0; i < rule.inputs.size(); ++i) names.BindTensor(rule.inputs[i], i < evaluated.inputs.size() ? evaluated.inputs[i] : -1);
@@ -208,7 +213,7 @@ Result<Mapped> MapNode(const EvaluatedGraph& graph, int node, const Rule& rule, 
     if (!value) return value.error();
     mapped.attributes.emplace_back(name, *value);
   }
-  Fuser fuser(graph, op, rule, node);
+  Fuser fuser(graph, op, rule, node, taken);
   for (auto& [name, value] : fuser.Run(names, mapped.notes)) {
     const auto before =
         std::find_if(mapped.attributes.begin(), mapped.attributes.end(), [&](const auto& one) { return one.first == name; });

@@ -1,6 +1,7 @@
 // A node of an evaluated graph under an operator's rule: the workload's attributes, and the nodes behind it that it computes too.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct Mapped {
 };
 
 // The error is a clause that says why the node is not this operator, or why its workload is not known.
-Result<Mapped> MapNode(const EvaluatedGraph& graph, int node, const Rule& rule, const Operator& op);
+// taken: nodes that others compute already.
+Result<Mapped> MapNode(const EvaluatedGraph& graph, int node, const Rule& rule, const Operator& op, const std::set<int>& taken);
 
 }  // namespace lathe::graph

@@ -69,6 +69,15 @@ Result<Finding> Names::OfTensor(const std::string& tensor, int value, const std:
     return Bad(symbol.reason);
   }
   if (!known.shape) return Bad(fmt::format("the shape of {} is unknown: {}", called, known.why_unknown));
+  if (what.starts_with("shape.is.")) {
+    const std::string name = what.substr(9);
+    const std::optional<int> other = Tensor(name);
+    if (!other) return Bad(fmt::format("'{}.{}' means nothing: the rule has no tensor '{}'", tensor, what, name));
+    if (*other < 0) return Bad(fmt::format("its input {} is absent", name));
+    const GraphValue& theirs = graph_->values[static_cast<size_t>(*other)];
+    if (!theirs.known.shape) return Bad(fmt::format("the shape of {} ('{}') is unknown: {}", name, theirs.name, theirs.known.why_unknown));
+    return Finding{*known.shape == *theirs.known.shape ? 1.0 : 0.0, ""};
+  }
   if (what == "rank") return Finding{static_cast<double>(known.shape->size()), ""};
   if (what == "count") {
     const std::optional<std::vector<int64_t>> dims = known.dims();
@@ -79,7 +88,8 @@ Result<Finding> Names::OfTensor(const std::string& tensor, int value, const std:
   const std::optional<size_t> index = Index(what);
   if (!index)
     return Bad(
-        fmt::format("'{}.{}' means nothing; there are .0, .1, …, .rank, .count, .given, .constant, .dtype.is.f32, .value.0", tensor, what));
+        fmt::format("'{}.{}' means nothing; there are .0, .1, …, .rank, .count, .given, .constant, .dtype.is.f32, .shape.is.Y, .value.0",
+                    tensor, what));
   if (*index >= known.shape->size())
     return Bad(fmt::format("{} has {} dimensions, so no dimension {}", called, known.shape->size(), *index));
   const Dim& dim = (*known.shape)[*index];

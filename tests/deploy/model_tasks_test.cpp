@@ -50,11 +50,11 @@ std::map<std::string, Count> CountByOperator(const ModelTasks& tasks) {
 
 int64_t Int(const Task& task, const std::string& name) { return std::get<int64_t>(*Find(task.workload.attributes, name)); }
 
-// "c h w -> k rxs/stride groups activation"
+// "c h w -> k rxs/stride groups activation", and + where a residual is added before it
 std::string Layer(const Task& task) {
-  return fmt::format("{}@{}x{}-{} {}x{}/{} g{} {}", Int(task, "c"), Int(task, "h"), Int(task, "w"), Int(task, "k"), Int(task, "r"),
+  return fmt::format("{}@{}x{}-{} {}x{}/{} g{} {}{}", Int(task, "c"), Int(task, "h"), Int(task, "w"), Int(task, "k"), Int(task, "r"),
                      Int(task, "s"), Int(task, "stride_h"), Int(task, "groups"),
-                     std::get<std::string>(*Find(task.workload.attributes, "activation")));
+                     std::get<std::string>(*Find(task.workload.attributes, "activation")), Int(task, "residual") != 0 ? "+" : "");
 }
 
 std::map<std::string, int64_t> Convolutions(const ModelTasks& tasks) {
@@ -64,23 +64,23 @@ std::map<std::string, int64_t> Convolutions(const ModelTasks& tasks) {
   return layers;
 }
 
-// Two convolutions are one task when every attribute agrees: shape, stride, padding, dilation, groups, bias and the activation that is
-// fused.
-TEST(ModelTasks, FindsThe23ConvolutionsOfResNet50) {
+// Two convolutions are one task when every attribute agrees: shape, stride, padding, dilation, groups, bias, and the residual and the
+// activation that are fused. Of the four 64-256 at 56x56 three end a block, and one is the first block's shortcut.
+TEST(ModelTasks, FindsThe24ConvolutionsOfResNet50) {
   const ModelTasks tasks = Read("resnet50_224.onnx");
   EXPECT_THAT(tasks.unknown, IsEmpty());
-  EXPECT_THAT(CountByOperator(tasks), ElementsAre(std::pair<const std::string, Count>("conv2d", {53, 23})));
-  EXPECT_EQ(tasks.fused, 33);  // of the 49 rectifiers, 16 stand behind the additions of the shortcuts
-  EXPECT_EQ(tasks.ignored.at("Relu"), 16);
+  EXPECT_THAT(CountByOperator(tasks), ElementsAre(std::pair<const std::string, Count>("conv2d", {53, 24})));
+  EXPECT_EQ(tasks.fused, 65);  // 49 rectifiers and the 16 additions of the shortcuts
+  EXPECT_FALSE(tasks.ignored.contains("Relu") || tasks.ignored.contains("Add"));
   const std::map<std::string, int64_t> expected = {
-      {"3@224x224-64 7x7/2 g1 relu", 1},   {"64@56x56-64 1x1/1 g1 relu", 1},    {"64@56x56-64 3x3/1 g1 relu", 3},
-      {"64@56x56-256 1x1/1 g1 none", 4},   {"256@56x56-64 1x1/1 g1 relu", 2},   {"256@56x56-128 1x1/1 g1 relu", 1},
-      {"128@56x56-128 3x3/2 g1 relu", 1},  {"128@28x28-512 1x1/1 g1 none", 4},  {"256@56x56-512 1x1/2 g1 none", 1},
-      {"512@28x28-128 1x1/1 g1 relu", 3},  {"128@28x28-128 3x3/1 g1 relu", 3},  {"512@28x28-256 1x1/1 g1 relu", 1},
-      {"256@28x28-256 3x3/2 g1 relu", 1},  {"256@14x14-1024 1x1/1 g1 none", 6}, {"512@28x28-1024 1x1/2 g1 none", 1},
-      {"1024@14x14-256 1x1/1 g1 relu", 5}, {"256@14x14-256 3x3/1 g1 relu", 5},  {"1024@14x14-512 1x1/1 g1 relu", 1},
-      {"512@14x14-512 3x3/2 g1 relu", 1},  {"512@7x7-2048 1x1/1 g1 none", 3},   {"1024@14x14-2048 1x1/2 g1 none", 1},
-      {"2048@7x7-512 1x1/1 g1 relu", 2},   {"512@7x7-512 3x3/1 g1 relu", 2},
+      {"3@224x224-64 7x7/2 g1 relu", 1},    {"64@56x56-64 1x1/1 g1 relu", 1},    {"64@56x56-64 3x3/1 g1 relu", 3},
+      {"64@56x56-256 1x1/1 g1 relu+", 3},   {"64@56x56-256 1x1/1 g1 none", 1},   {"256@56x56-64 1x1/1 g1 relu", 2},
+      {"256@56x56-128 1x1/1 g1 relu", 1},   {"128@56x56-128 3x3/2 g1 relu", 1},  {"128@28x28-512 1x1/1 g1 relu+", 4},
+      {"256@56x56-512 1x1/2 g1 none", 1},   {"512@28x28-128 1x1/1 g1 relu", 3},  {"128@28x28-128 3x3/1 g1 relu", 3},
+      {"512@28x28-256 1x1/1 g1 relu", 1},   {"256@28x28-256 3x3/2 g1 relu", 1},  {"256@14x14-1024 1x1/1 g1 relu+", 6},
+      {"512@28x28-1024 1x1/2 g1 none", 1},  {"1024@14x14-256 1x1/1 g1 relu", 5}, {"256@14x14-256 3x3/1 g1 relu", 5},
+      {"1024@14x14-512 1x1/1 g1 relu", 1},  {"512@14x14-512 3x3/2 g1 relu", 1},  {"512@7x7-2048 1x1/1 g1 relu+", 3},
+      {"1024@14x14-2048 1x1/2 g1 none", 1}, {"2048@7x7-512 1x1/1 g1 relu", 2},   {"512@7x7-512 3x3/1 g1 relu", 2},
   };
   EXPECT_EQ(Convolutions(tasks), expected);
 }
@@ -89,7 +89,7 @@ TEST(ModelTasks, FindsTheDepthwiseConvolutionsOfMobileNetV2) {
   const ModelTasks tasks = Read("mobilenet_v2_224.onnx");
   EXPECT_THAT(tasks.unknown, IsEmpty());
   EXPECT_THAT(CountByOperator(tasks), ElementsAre(std::pair<const std::string, Count>("conv2d", {52, 30})));
-  EXPECT_EQ(tasks.fused, 35);
+  EXPECT_EQ(tasks.fused, 45);  // 35 activations, 10 additions
   std::map<std::string, int64_t> depthwise;
   for (const auto& [layer, count] : Convolutions(tasks))
     if (layer.find(" g1 ") == std::string::npos) depthwise[layer] = count;
@@ -123,11 +123,12 @@ TEST(ModelTasks, FindsAllFourOperatorsInFasterRcnn) {
   const ModelTasks tasks = Read("fasterrcnn_r50fpn_1080p.onnx");
   EXPECT_THAT(tasks.unknown, IsEmpty());
   EXPECT_THAT(CountByOperator(tasks),
-              ElementsAre(std::pair<const std::string, Count>("conv2d", {76, 45}), std::pair<const std::string, Count>("nms", {1, 1}),
+              ElementsAre(std::pair<const std::string, Count>("conv2d", {76, 46}), std::pair<const std::string, Count>("nms", {1, 1}),
                           std::pair<const std::string, Count>("resize", {4, 4}), std::pair<const std::string, Count>("roi_align", {4, 4})));
   const auto layers = Convolutions(tasks);
   for (const char* pyramid : {"200x336", "100x168", "50x84", "25x42", "13x21"})
     EXPECT_EQ(layers.at(fmt::format("256@{}-12 1x1/1 g1 none", pyramid)), 1);
+  EXPECT_EQ(layers.at("256@200x336-256 1x1/1 g1 none+"), 1);  // a lateral one of the pyramid: the coarser level is added
   std::set<int64_t> heights;
   for (const Task& task : tasks.tasks)
     if (task.workload.operator_name == "roi_align") heights.insert(Int(task, "h"));
@@ -144,7 +145,7 @@ TEST(ModelTasks, TakesAnotherFrameSizeFromTheUser) {
 
 TEST(ModelTasks, TellsThemAsJson) {
   const nlohmann::json json = ToJson(Read("resnet50_224.onnx"));
-  ASSERT_EQ(json["tasks"].size(), 23u);
+  ASSERT_EQ(json["tasks"].size(), 24u);
   const nlohmann::json& first = json["tasks"][0];
   EXPECT_EQ(first["operator"], "conv2d");
   EXPECT_EQ(first["workload"]["stride_h"], 2);
@@ -206,6 +207,83 @@ TEST_F(Conv, TakesAnAddedConstantForItsBias) {
   ASSERT_EQ(tasks->tasks.size(), 2u);
   EXPECT_EQ(Int(tasks->tasks[0], "bias"), 1);
   EXPECT_EQ(Int(tasks->tasks[1], "bias"), 0);
+}
+
+// "conv2d:activation=relu,…,residual=1" -> "relu+": what is fused behind a convolution, + for a residual.
+std::vector<std::string> Fused(const ModelTasks& tasks) {
+  std::vector<std::string> all;
+  for (const Task& task : tasks.tasks)
+    for (int64_t i = 0; i < task.count; ++i)
+      all.push_back(std::get<std::string>(*Find(task.workload.attributes, "activation")) + (Int(task, "residual") != 0 ? "+" : ""));
+  return all;
+}
+
+TEST_F(Conv, TakesWhatIsAddedToItForItsResidual) {
+  auto tasks = ReadText(R"(g (float[n,3,8,8] X, float[4,3,1,1] W, float[n,4,8,8] R) => (float[] Y, float[] Z) {
+    A = Conv (X, W)
+    B = Add (R, A)
+    Y = Relu (B)
+    C = Conv (X, W)
+    Z = Add (C, R)
+  })");
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  EXPECT_THAT(Fused(*tasks), ElementsAre("relu+", "none+"));
+  EXPECT_THAT(tasks->tasks[0].notes, testing::Contains(HasSubstr("residual")));
+  EXPECT_EQ(tasks->fused, 3);
+  EXPECT_THAT(tasks->ignored, IsEmpty());
+}
+
+TEST_F(Conv, AddsTheResidualBehindBiasAndBatchNormalisation) {
+  auto tasks = ReadText(R"(g (float[1,3,8,8] X, float[4,3,1,1] W, float[1,4,8,8] R, float[4] s) => (float[] Y)
+    <float[1,4,1,1] b = {1, 2, 3, 4}> {
+    A = Conv (X, W)
+    B = Add (A, b)
+    C = Add (B, R)
+    D = Conv (X, W)
+    E = BatchNormalization (D, s, s, s, s)
+    F = Add (R, E)
+    Y = Concat <axis = 1> (C, F)
+  })");
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  EXPECT_THAT(Fused(*tasks), ElementsAre("none+", "none+"));
+  EXPECT_EQ(Int(tasks->tasks[0], "bias"), 1);
+  EXPECT_EQ(tasks->fused, 4);
+}
+
+TEST_F(Conv, GivesASumOfTwoConvolutionsToTheFirst) {
+  auto tasks = ReadText(R"(g (float[1,3,8,8] X, float[4,3,1,1] W) => (float[] Y) {
+    A = Conv (X, W)
+    B = Conv (X, W)
+    S = Add (A, B)
+    Y = Relu (S)
+  })");
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  EXPECT_THAT(Fused(*tasks), ElementsAre("relu+", "none"));
+  EXPECT_EQ(tasks->fused, 2);
+}
+
+TEST_F(Conv, LeavesASumAloneWhereItIsNoResidual) {
+  auto tasks = ReadText(R"(g (float[1,3,8,8] X, float[4,3,1,1] W, float[1,4,8,8] R, float[1,4,1,1] P) => (float[] Y)
+    <float[1,4,8,1] grid = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8}> {
+    Read = Conv (X, W)
+    Elsewhere = Sigmoid (Read)
+    ReadSum = Add (Read, R)
+    Shortcut = Conv (X, W)
+    Gate = Sigmoid (Shortcut)
+    Silu = Mul (Shortcut, Gate)
+    SiluSum = Add (Silu, R)
+    Broadcast = Conv (X, W)
+    BroadcastSum = Add (Broadcast, P)
+    Known = Conv (X, W)
+    KnownSum = Add (Known, grid)
+    Self = Conv (X, W)
+    SelfSum = Add (Self, Self)
+    Y = Sum (Elsewhere, ReadSum, SiluSum, BroadcastSum, KnownSum, SelfSum)
+  })");
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  EXPECT_THAT(Fused(*tasks), ElementsAre("none", "none", "none", "none", "silu"));
+  EXPECT_EQ(tasks->fused, 2);
+  EXPECT_EQ(tasks->ignored.at("Add"), 5);
 }
 
 TEST_F(Conv, RefusesWhatTheOperatorCannotExpress) {

@@ -254,8 +254,9 @@ TEST_F(Mapping, AsksOnlyRulesForTheModelsOperatorSet) {
 
 TEST_F(Mapping, ExplainsANameThatMeansNothing) {
   for (const auto& [expression, complaint] :
-       {std::pair{"X.7", "no dimension 7"}, std::pair{"X.width", "'X.width' means nothing"}, std::pair{"axis", "no attribute 'axis'"},
-        std::pair{"X.value.0", "is not a constant"}, std::pair{"1/0", "1/0"}, std::pair{"0.5", "no integer"}}) {
+       {std::pair{"X.7", "no dimension 7"}, std::pair{"X.shape.is.Q", "no tensor 'Q'"}, std::pair{"X.width", "'X.width' means nothing"},
+        std::pair{"axis", "no attribute 'axis'"}, std::pair{"X.value.0", "is not a constant"}, std::pair{"1/0", "1/0"},
+        std::pair{"0.5", "no integer"}}) {
     auto tasks = ReadWithSection(std::string(R"([{"op": "Relu", "inputs": ["X"], "attributes": {"h": ")") + expression + "\"}}]");
     ASSERT_TRUE(tasks) << tasks.error().message;
     ASSERT_EQ(tasks->unknown.size(), 1u) << expression;
