@@ -6,7 +6,8 @@ bench/conv.sh sets everything up and calls this. By hand:
                                                                            with machine_fma among them
 Peers do a layer twice: as ours does, with its activation fused where they can, which the table and the ratios are of; and the convolution with
 its bias alone, which a second set of ratios is of. Each round calls every contestant in turn for --seconds; what counts is the 20 % quantile of all its calls, since noise only adds time. The
-machine's multiply-add limit is a contestant like the others. Exit status: 0; 1 when a result is wrong or nothing could be timed; 2 on misuse.
+machine's multiply-add limit is a contestant like the others. Layers that add a residual are not raced: peers' convolutions add none, and bench/conv.sh
+leaves the residuals out before it tunes. Exit status: 0; 1 when a result is wrong or nothing could be timed; 2 on misuse.
 """
 import argparse
 import json
@@ -178,13 +179,16 @@ def main():
             print(f"{peer} is left out: {error}", file=sys.stderr)
             peers.remove(peer)
     options.peers = ",".join(peers)
-    print("; ".join(f"{peer} {version}" for peer, version in versions.items()) + f"; {options.threads} thread(s)\n")
+    print("; ".join(f"{peer} {version}" for peer, version in versions.items()) + f"; {options.threads} thread(s); no residual is added, as peers' convolutions add none\n")
     fma, fma_flops = fma_limit(library)
     print("| layer | count | GFLOP | ours, ms | of peak | algorithm | fastest peer, ms | ratio | " + " | ".join(peers) + " |")
     print("|---" * (8 + len(peers)) + "|")
     layers, wrong = [], []
     for kernel in library.kernels:
         if kernel["operator"] not in conv_peers.PEERS or options.only not in layer_name(kernel["workload"]):
+            continue
+        if kernel["workload"].get("residual"):
+            print(f"  {layer_name(kernel['workload'])} adds a residual and is not raced: tune and build it with residual=0", file=sys.stderr)
             continue
         layer = one_layer(library, kernel, fma, fma_flops)
         layers.append(layer)
