@@ -173,7 +173,9 @@ Result<std::string> LibraryOperator::Dispatch() const {
       run_tensors += fmt::format("{}kernel->constants[{}]", t == 0 ? "" : ", ", t);
       continue;
     }
-    run_tensors += fmt::format("{}const_cast<void*>(static_cast<const void*>({}))", t == 0 ? "" : ", ", tensors[t].name);
+    // An absent one is null to a kernel, whatever the caller gives.
+    run_tensors += fmt::format("{}kernel->bytes[{}] == 0 ? nullptr : const_cast<void*>(static_cast<const void*>({}))", t == 0 ? "" : ", ",
+                               t, tensors[t].name);
     alignment += fmt::format(
         "  if (const lathe_status bad = lathe_check_pointer(\"{0}\", \"{1}\", {1}, kernel->bytes[{2}]); bad != LATHE_OK) return bad;\n", op,
         tensors[t].name, t);
