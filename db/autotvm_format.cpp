@@ -13,6 +13,7 @@
 #include <istream>
 #include <ostream>
 
+#include "core/json_mistake.h"
 #include "db/compact_value.h"
 #include "db/exchange.h"
 #include "db/foreign_json.h"
@@ -230,7 +231,7 @@ Result<ImportReport> ImportAutoTvm(TuningLog& log, std::istream& in, const Impor
       if (Result<int64_t> added = writer.AddRun(run, target); !added) return added.error();
       return AddImported(writer, *measurement, run.id, target.FingerprintHash(), report);
     } catch (const nlohmann::json::exception& failure) {
-      return Error{ErrorCode::kInvalidInput, failure.what()};
+      return Error{ErrorCode::kInvalidInput, JsonMistake(failure)};
     }
   });
 }

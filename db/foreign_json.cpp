@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "core/json_mistake.h"
+
 namespace lathe {
 
 std::string WithoutBareNonNumbers(const std::string& text) {
@@ -55,7 +57,7 @@ Result<nlohmann::ordered_json> ParseForeignJson(const std::string& text) {
     const bool python = text.find("NaN") != std::string::npos || text.find("Infinity") != std::string::npos;
     return nlohmann::ordered_json::parse(python ? WithoutBareNonNumbers(text) : text);
   } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, failure.what()};
+    return Error{ErrorCode::kInvalidInput, JsonMistake(failure)};
   }
 }
 

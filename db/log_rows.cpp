@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/json_mistake.h"
 #include "db/foreign_json.h"
 #include "db/measurement_json.h"
 
@@ -149,7 +150,7 @@ Result<LoggedMeasurement> ReadRow(sqlite::StatementCache& statements, int64_t id
     try {
       return Decode(**statement);
     } catch (const nlohmann::json::exception& failure) {
-      return Error{ErrorCode::kIncompatible, failure.what()};
+      return Error{ErrorCode::kIncompatible, JsonMistake(failure)};
     }
   }();
   (*statement)->Reset();

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/hash.h"
+#include "core/json_mistake.h"
 
 namespace lathe {
 
@@ -139,7 +140,7 @@ Result<Measurement> MeasurementFromJson(const Json& json) {
     if (Status sound = CheckMeasurement(*measurement); !sound) return sound.error();
     return measurement;
   } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, failure.what()};
+    return Error{ErrorCode::kInvalidInput, JsonMistake(failure)};
   }
 }
 

@@ -11,6 +11,7 @@
 #include <ostream>
 #include <set>
 
+#include "core/json_mistake.h"
 #include "db/exchange.h"
 #include "db/foreign_json.h"
 #include "db/import_lines.h"
@@ -77,7 +78,7 @@ Result<ImportReport> ImportNative(TuningLog& log, std::istream& in, const Import
       if (!json) return json.error();
       return TakeLine(writer, *json, targets, report);
     } catch (const nlohmann::json::exception& failure) {
-      return Error{ErrorCode::kInvalidInput, failure.what()};
+      return Error{ErrorCode::kInvalidInput, JsonMistake(failure)};
     }
   });
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/json_mistake.h"
 #include "db/measurement_json.h"
 
 namespace lathe {
@@ -43,7 +44,7 @@ Result<int64_t> RecordWriter::AddTarget(const Target& target) {
     return IdOf("SELECT id FROM targets WHERE hash = ?", "INSERT INTO targets (hash, key, backend, description) VALUES (?, ?, ?, ?)",
                 {target.FingerprintHash(), target.Key(), target.backend, description}, 1);
   } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("store target '{}': {}", target.Key(), failure.what())};
+    return Error{ErrorCode::kInvalidInput, fmt::format("store target '{}': {}", target.Key(), JsonMistake(failure))};
   }
 }
 

@@ -13,6 +13,7 @@
 #include <set>
 #include <tuple>
 
+#include "core/json_mistake.h"
 #include "db/foreign_json.h"
 #include "db/log_rows.h"
 #include "db/measurement_json.h"
@@ -63,7 +64,7 @@ Result<CandidateRecord> RecordOf(sqlite::Database& database, int64_t workload, i
       for (const nlohmann::ordered_json& sample : nlohmann::ordered_json::parse(rows->Text(3)))
         record.samples.push_back(NumberFromJson(sample));
     } catch (const nlohmann::json::exception& failure) {
-      return Error{ErrorCode::kIncompatible, fmt::format("row {}: {}", record.newest_row, failure.what())};
+      return Error{ErrorCode::kIncompatible, fmt::format("row {}: {}", record.newest_row, JsonMistake(failure))};
     }
   }
   if (wrong) record.reliable = false;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/hash.h"
+#include "core/json_mistake.h"
 
 namespace lathe {
 
@@ -30,7 +31,7 @@ Result<Target> TargetFromJson(const nlohmann::json& json) {
   try {
     return Target{json.at("backend"), json.at("architecture"), json.at("name"), json.at("limits"), json.at("fingerprint")};
   } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("read target from {}: {}", json.dump(), failure.what())};
+    return Error{ErrorCode::kInvalidInput, fmt::format("read target from {}: {}", json.dump(), JsonMistake(failure))};
   }
 }
 

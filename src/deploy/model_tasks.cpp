@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "core/file.h"
+#include "core/json_mistake.h"
 #include "deploy/onnx_file.h"
 #include "deploy/onnx_infer.h"
 #include "deploy/onnx_mapping.h"
@@ -156,7 +157,7 @@ Result<ModelTasks> ReadWorkloadFile(const std::filesystem::path& file, const Tem
   try {
     json = nlohmann::json::parse(*text, nullptr, true, true);
   } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, failure.what()}.In(doing);
+    return Error{ErrorCode::kInvalidInput, JsonMistake(failure)}.In(doing);
   }
   const bool listed = json.is_object() && json.contains("tasks");
   const nlohmann::json tasks = listed                                          ? json["tasks"]

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "core/file.h"
+#include "core/json_mistake.h"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -127,10 +128,17 @@ Result<Toolchain> ReadToolchainProfile(const std::string& name_or_file) {
                                name_or_file, ToolchainProfileDirectory().string(), fmt::join(ShippedNames(), ", "), name_or_file)};
   }
   Result<std::string> text = ReadFile(file);
-  if (!text) return text.error().In(fmt::format("read toolchain profile '{}'", name_or_file));
-  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false, true);
-  if (!json.is_object())
-    return Error{ErrorCode::kInvalidInput, fmt::format("read toolchain profile '{}': it is no JSON object", file.string())};
+  if (!text) return Error{ErrorCode::kInvalidInput, text.error().message}.In("toolchain profile");
+  const auto wrong = [&](const std::string& why) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("read toolchain profile '{}': {}", file.string(), why)};
+  };
+  nlohmann::json json;
+  try {
+    json = nlohmann::json::parse(*text, nullptr, true, true);
+  } catch (const nlohmann::json::exception& failure) {
+    return wrong(JsonMistake(failure));
+  }
+  if (!json.is_object()) return wrong("it is no JSON object");
   return ProfileReader(json, fs::absolute(file)).Read();
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/file.h"
+#include "core/json_mistake.h"
 #include "search/gzip_file.h"
 
 namespace lathe {
@@ -93,8 +94,12 @@ Result<RecordedSpace> RecordedSpace::Load(const std::filesystem::path& path) {
   const std::string doing = fmt::format("read recorded space '{}'", recorded.stem_.string());
   Result<std::string> text = ReadFile(recorded.stem_.string() + ".json");
   if (!text) return text.error().In(doing);
-  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false, true);
-  if (json.is_discarded()) return Error{ErrorCode::kInvalidInput, doing + ": its .json is not JSON"};
+  nlohmann::json json;
+  try {
+    json = nlohmann::json::parse(*text, nullptr, true, true);
+  } catch (const nlohmann::json::exception& failure) {
+    return Error{ErrorCode::kInvalidInput, fmt::format("{}: its .json, {}", doing, JsonMistake(failure))};
+  }
   Result<SpaceDefinition> definition = SpaceDefinitionFromJson(json);
   if (!definition) return definition.error().In(doing);
   recorded.definition_ = std::move(*definition);

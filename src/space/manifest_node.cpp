@@ -1,5 +1,7 @@
 #include "space/manifest_node.h"
 
+#include "core/json_mistake.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,7 +25,7 @@ Result<ManifestNode::Json> ManifestNode::Parse(const std::string& text, const st
       return Error{ErrorCode::kInvalidInput, fmt::format("read manifest '{}': key '{}' stands twice in one object", file, twice)};
     return json;
   } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("read manifest '{}': {}", file, failure.what())};
+    return Error{ErrorCode::kInvalidInput, fmt::format("read manifest '{}': {}", file, JsonMistake(failure))};
   }
 }
 

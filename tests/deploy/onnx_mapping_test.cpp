@@ -209,7 +209,7 @@ TEST_F(Mapping, ToldAsJsonReadsBackTheSame) {
        {std::pair{"[{\"operator\": \"rows\", \"workload\": {\"d\": 3}}]", "'d'"},
         std::pair{"[{\"operator\": \"columns\", \"workload\": {}}]", "columns"}, std::pair{"[{\"operator\": \"rows\"}]", "workload"},
         std::pair{"[{\"operator\": \"rows\", \"workload\": {\"c\": 3}, \"count\": 0}]", "count"}, std::pair{"{\"tasks\": 3}", "tasks"},
-        std::pair{"[{", "parse error"}}) {
+        std::pair{"[{", "line 1, column 3: found the end of the text where"}}) {
     ASSERT_TRUE(WriteFile(file, text));
     back = ReadTasks(file, *library);
     ASSERT_FALSE(back) << text;

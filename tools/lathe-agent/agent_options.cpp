@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"
+#include "core/json_mistake.h"
 
 namespace lathe {
 namespace {
@@ -34,7 +35,12 @@ Status ReadConfig(AgentFlags& flags, const std::set<std::string>& given) {
   };
   Result<std::string> text = ReadFile(flags.config);
   if (!text) return text.error();
-  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false, true);
+  nlohmann::json json;
+  try {
+    json = nlohmann::json::parse(*text, nullptr, true, true);
+  } catch (const nlohmann::json::exception& failure) {
+    return bad(JsonMistake(failure));
+  }
   if (!json.is_object()) return bad("it is no JSON object");
   const std::map<std::string, std::string*> texts = {
       {"listen", &flags.listen},   {"name", &flags.name},           {"certs", &flags.certs},           {"user", &flags.user},
