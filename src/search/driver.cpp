@@ -281,7 +281,8 @@ void Driver::ReportProgress() {
   if (options_.max_seconds > 0)
     progress.eta_seconds = std::min(progress.eta_seconds, std::max(0.0, options_.max_seconds - progress.seconds));
   for (const TaskSearch& search : searches_) {
-    TaskProgress task{search.task().label, search.given_out(), search.budget(), search.best(), search.untuned(), 0, search.done()};
+    TaskProgress task{search.task().label, search.given_out(), search.budget(), search.task().weight, search.best(), search.untuned(), 0,
+                      search.done()};
     if (search.searching()) {
       // Tasks take turns, so a task's own rest takes its share of the whole rest.
       task.eta_seconds = left > 0 ? progress.eta_seconds * static_cast<double>(task.budget - std::min(task.budget, task.trials)) /

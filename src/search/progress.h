@@ -11,6 +11,7 @@ namespace lathe {
 struct TaskProgress {
   std::string label;
   size_t trials = 0, budget = 0;  // given out, history included
+  double weight = 1;              // how often the model runs it
   double best = 0, untuned = 0;   // of the objective; infinity when nothing worked yet
   double eta_seconds = 0;         // until its budget is spent, at the rate so far
   bool done = false;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <string_view>
 
 #include "tools/lathe/table.h"
 
@@ -27,19 +28,23 @@ void ProgressLine::Clear() {
 }
 
 std::string ProgressLine::Text(const TuneProgress& progress) {
-  size_t trials = 0, budget = 0, done = 0, gains = 0;
-  double log_gain = 0;
+  size_t trials = 0, budget = 0, done = 0;
+  double untuned = 0, tuned = 0;  // weighted by count, as in the summary
   const TaskProgress* current = nullptr;
   for (const TaskProgress& task : progress.tasks) {
     trials += task.trials;
     budget += task.budget;
     done += task.done ? 1 : 0;
-    if (std::isfinite(task.best) && std::isfinite(task.untuned) && task.best > 0) log_gain += std::log(task.untuned / task.best), ++gains;
+    if (std::isfinite(task.best)) {
+      tuned += task.weight * task.best;
+      untuned += task.weight * (std::isfinite(task.untuned) ? task.untuned : task.best);
+    }
     if (!task.done && (current == nullptr || task.trials > current->trials)) current = &task;
   }
   std::string text = fmt::format("{}/{} trials", trials, budget);
   if (progress.tasks.size() > 1) text += fmt::format(", {}/{} tasks done", done, progress.tasks.size());
-  if (gains > 0) text += fmt::format(", {:.2f}x untuned", std::exp(log_gain / static_cast<double>(gains)));
+  if (tuned > 0 && std::string_view(progress.unit) != "Js")
+    text += fmt::format(", gain {:.2f}x", untuned / tuned);  // products do not add up
   if (current != nullptr && std::isfinite(current->best)) text += fmt::format(", best {}", FormatQuantity(current->best, progress.unit));
   text += fmt::format(", {:.1f}/s", progress.per_second);
   size_t failures = 0;

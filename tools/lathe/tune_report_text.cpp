@@ -95,7 +95,7 @@ std::string Totals(const SessionResult& session, const Objective& objective) {
   const TuneReport& report = session.report;
   std::string text;
   if (tuned > 0 && objective.Text() != "edp")  // products do not add up
-    text += fmt::format("{} tasks, weighted by count: untuned {}, tuned {}, {:.2f}x\n",
+    text += fmt::format("{} tasks, weighted by count: untuned {}, tuned {}, gain {:.2f}x\n",
                         won == session.report.tasks.size() ? "all" : fmt::format("{} of {}", won, session.report.tasks.size()),
                         FormatQuantity(untuned, objective.unit()), FormatQuantity(tuned, objective.unit()), untuned / tuned);
   const double wall = std::max(report.seconds, 1e-9);
@@ -103,7 +103,8 @@ std::string Totals(const SessionResult& session, const Objective& objective) {
   if (const auto& pipeline = session.pipeline)
     text += fmt::format("; device busy {:.0f}%, compilers {:.0f}% of {} builder(s)", 100 * pipeline->measuring / wall,
                         100 * pipeline->building / wall / std::max(1, pipeline->builders), std::max(1, pipeline->builders));
-  text += '\n' + OverheadText(report);
+  text += '\n';
+  if (report.measurements > 0) text += OverheadText(report);  // else a share of nearly nothing
   if (report.gain_per_minute)
     text += fmt::format("a further minute was expected to shorten the whole by {:.2g}%\n", 100 * *report.gain_per_minute);
   for (const BoardState& board : session.boards)
