@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 namespace lathe {
 namespace {
@@ -18,6 +19,34 @@ std::vector<size_t> ByNumber(const Space& space, size_t parameter) {
 bool IsNamed(const Parameter& parameter) {
   return std::any_of(parameter.values.begin(), parameter.values.end(),
                      [](const Value& value) { return std::holds_alternative<std::string>(value); });
+}
+
+// The number that would come next in a list that ends with `edge` and has `inner` before it: by their ratio where that is whole, else by
+// their difference. None where a list of whole numbers from 1 up would have to go below 1.
+std::optional<int64_t> Beyond(int64_t inner, int64_t edge) {
+  const bool positive = inner > 0 && edge > 0;
+  int64_t next = 2 * edge - inner;
+  if (positive && edge % inner == 0) next = edge * (edge / inner);
+  if (positive && inner % edge == 0) next = edge % (inner / edge) == 0 ? edge / (inner / edge) : 0;
+  if (edge >= 0 && next < (edge < inner ? 1 : 0)) return std::nullopt;
+  return next;
+}
+
+// Whether the winner could have the next number beyond its list's edge, were it listed.
+Result<bool> CouldGoOn(const Space& space, const Point& winner, size_t parameter, size_t inner) {
+  const std::vector<Value>& values = space.parameters()[parameter].values;
+  const auto* edge = std::get_if<int64_t>(&values[winner[parameter]]);
+  const auto* before = std::get_if<int64_t>(&values[inner]);
+  if (edge == nullptr || before == nullptr) return true;  // of fractions nothing is known
+  const std::optional<int64_t> beyond = Beyond(*before, *edge);
+  if (!beyond) return false;
+  SpaceDefinition definition = space.definition();
+  Point further = winner;
+  further[parameter] = static_cast<uint16_t>(values.size());
+  definition.parameters[parameter].values.emplace_back(*beyond);
+  Result<Space> wider = Space::Create(std::move(definition));
+  if (!wider) return wider.error();
+  return wider->IsValid(further);
 }
 
 std::vector<Point> Steps(const Space& space, const Point& winner, size_t parameter) {
@@ -52,6 +81,9 @@ Result<WinnerEdges> EdgesOf(const Space& space, const TimeModel& model, const Po
     if (!smallest && !largest) continue;
     Point inner = winner;
     inner[p] = static_cast<uint16_t>(largest ? order[order.size() - 2] : order[1]);
+    Result<bool> goes_on = CouldGoOn(space, winner, p, inner[p]);
+    if (!goes_on) return goes_on.error();
+    if (!*goes_on) continue;
     edges.values.push_back({p, largest, std::expm1(model.LogSeconds(inner) - log_seconds)});
   }
   std::stable_sort(edges.values.begin(), edges.values.end(), [](const EdgeValue& a, const EdgeValue& b) { return a.lead > b.lead; });

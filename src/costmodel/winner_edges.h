@@ -23,7 +23,9 @@ struct EdgeConstraint {
 };
 
 struct WinnerEdges {
-  std::vector<EdgeValue> values;            // numbers with three values or more, largest lead first
+  // Numbers with three values or more, where the list could go on: no constraint refuses the winner with the next number, and it is no
+  // factor below 1. Largest lead first.
+  std::vector<EdgeValue> values;
   std::vector<EdgeConstraint> constraints;  // most promising first
 };
 
