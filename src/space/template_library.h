@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,12 +17,15 @@ class TemplateLibrary {
  public:
   // Reads DIR/*/operator.json and the template manifests beside each. Fails on the first manifest that is wrong.
   static Result<TemplateLibrary> Load(const std::filesystem::path& dir);
+  // Likewise, but an operator of which a manifest is wrong is left out as a whole: whoever asks for it by name gets that error.
+  static Result<TemplateLibrary> LoadSound(const std::filesystem::path& dir);
   // Where templates are looked for: $LATHE_TEMPLATES, then beside the program (../share/lathe/templates), then the source tree it was built
   // from.
   static std::filesystem::path DefaultDir();
 
   const std::filesystem::path& dir() const { return dir_; }
   std::vector<const Operator*> operators() const;
+  const std::map<std::string, Error>& left_out() const { return left_out_; }  // by the name of the operator, which its folder bears
   // An error lists the names there are.
   Result<const Operator*> FindOperator(const std::string& name) const;
   // "direct_cpu" where unique, "conv2d/direct_cpu" always.
@@ -31,7 +35,11 @@ class TemplateLibrary {
 
  private:
   TemplateLibrary() = default;
+  static Result<std::vector<std::filesystem::path>> OperatorFolders(const std::filesystem::path& dir);
+  Status Take(const std::filesystem::path& folder);
+
   std::filesystem::path dir_;
+  std::map<std::string, Error> left_out_;
   // Addresses stay valid while the library lives.
   std::vector<std::unique_ptr<Operator>> operators_;
   std::vector<std::unique_ptr<KernelTemplate>> templates_;
