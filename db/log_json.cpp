@@ -55,6 +55,8 @@ Json ToJson(const TraceStep& step) {
           {"status", ToString(step.status)},
           {"seconds", FiniteOrNull(step.seconds)},
           {"best_seconds", FiniteOrNull(step.best_seconds)},
+          {"workload", step.workload.Key()},
+          {"target", step.target_key},
           {"template", step.template_name},
           {"config", ConfigToJson(step.config)},
           {"finished_unix_ms", step.finished_unix_ms}};

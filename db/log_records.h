@@ -92,6 +92,8 @@ struct TraceStep {
   MeasureStatus status = MeasureStatus::kOk;
   double seconds = 0;       // infinity unless ok
   double best_seconds = 0;  // over all trials up to here; infinity before the first success
+  Workload workload;
+  std::string target_key;
   std::string template_name;
   Config config;
   int64_t finished_unix_ms = 0;

@@ -71,8 +71,12 @@ class TuningLog final : public Journal {
   Result<int64_t> Count(const LogFilter& filter);
 
   Result<std::vector<FailureCount>> Failures(const LogFilter& filter);  // most frequent first
-  Result<std::vector<TraceStep>> Trace(const LogFilter& filter);  // trial number against best so far; meant for one workload and target
-  Result<std::vector<RunRecord>> Runs();                          // newest first
+  // Trial number against best so far, of each workload on each target by itself, one after the other.
+  Result<std::vector<TraceStep>> Trace(const LogFilter& filter);
+  // Each once, in alphabetical order; of one operator where it is given. Templates as "conv2d/direct_cpu", workloads by their keys.
+  enum class Kind { kOperator, kTemplate, kWorkload };
+  Result<std::vector<std::string>> Names(Kind kind, const std::string& operator_name = {});
+  Result<std::vector<RunRecord>> Runs();  // newest first
   Result<std::optional<RunRecord>> FindRun(const std::string& run_id);
   // Runs with exactly these options on this target that never ended (the tuner was killed) or were stopped; newest first.
   Result<std::vector<RunRecord>> RunsToResume(const nlohmann::json& options, const Target& target);

@@ -59,6 +59,23 @@ Result<std::vector<Target>> ReadTargets(sqlite::Database& database, const std::s
 
 }  // namespace
 
+Result<std::vector<std::string>> TuningLog::Names(Kind kind, const std::string& operator_name) {
+  const char* name = kind == Kind::kOperator ? "operator" : kind == Kind::kTemplate ? "operator || '/' || name" : "key";
+  const char* table = kind == Kind::kTemplate ? "templates" : "workloads";
+  const std::lock_guard lock(mutex_);
+  Result<sqlite::Statement> rows =
+      database_.Prepare(fmt::format("SELECT DISTINCT {} FROM {} WHERE ?1 IN ('', operator) ORDER BY 1", name, table));
+  if (!rows) return Named(rows.error(), "read");
+  rows->Bind(1, operator_name);
+  std::vector<std::string> names;
+  while (true) {
+    Result<bool> row = rows->Step();
+    if (!row) return Named(row.error(), "read");
+    if (!*row) return names;
+    names.push_back(rows->Text(0));
+  }
+}
+
 Result<std::vector<RunRecord>> TuningLog::Runs() {
   const std::lock_guard lock(mutex_);
   Result<std::vector<RunRecord>> runs = ReadRuns(database_, "", {});
@@ -151,18 +168,20 @@ Result<std::vector<FailureCount>> TuningLog::Failures(const LogFilter& filter) {
 }
 
 Result<std::vector<TraceStep>> TuningLog::Trace(const LogFilter& filter) {
-  std::vector<TraceStep> steps;
-  double best = std::numeric_limits<double>::infinity();
+  std::map<std::pair<std::string, std::string>, std::vector<TraceStep>> searches;
   Status read = ForEach(filter, [&](const LoggedMeasurement& row) {
     const Measurement& m = row.measurement;
     if (m.status == MeasureStatus::kBoardLost) return true;
-    best = std::min(best, row.seconds);
-    steps.push_back({static_cast<int64_t>(steps.size()) + 1, m.status, row.seconds, best, m.candidate.template_name, m.candidate.config,
-                     m.finished_unix_ms});
+    std::vector<TraceStep>& steps = searches[{m.candidate.workload.Key(), row.target_key}];
+    const double best = std::min(row.seconds, steps.empty() ? std::numeric_limits<double>::infinity() : steps.back().best_seconds);
+    steps.push_back({static_cast<int64_t>(steps.size()) + 1, m.status, row.seconds, best, m.candidate.workload, row.target_key,
+                     m.candidate.template_name, m.candidate.config, m.finished_unix_ms});
     return true;
   });
   if (!read) return read.error();
-  return steps;
+  std::vector<TraceStep> all;
+  for (auto& [search, steps] : searches) std::move(steps.begin(), steps.end(), std::back_inserter(all));
+  return all;
 }
 
 Result<LogSummary> TuningLog::Summary() {

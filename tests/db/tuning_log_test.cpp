@@ -256,6 +256,30 @@ TEST(TuningLog, TraceFollowsTheBestSoFar) {
   EXPECT_EQ((*trace)[3].trial, 4);
 }
 
+TEST(TuningLog, TracesEachWorkloadByItself) {
+  const auto log = LogOf({MakeMeasurement(1, 3, 56), MakeMeasurement(2, 1, 28), MakeMeasurement(3, 2, 56), MakeMeasurement(4, 5, 28)});
+  const auto trace = log->Trace({});
+  ASSERT_TRUE(trace);
+  ASSERT_EQ(trace->size(), 4u);
+  const int64_t trials[] = {1, 2, 1, 2};
+  const double best[] = {1, 1, 3, 2};
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ((*trace)[i].trial, trials[i]);
+    EXPECT_EQ((*trace)[i].best_seconds, best[i]);
+    EXPECT_EQ((*trace)[i].workload, MakeWorkload(i < 2 ? 28 : 56));
+    EXPECT_EQ(ToJson((*trace)[i])["workload"], MakeWorkload(i < 2 ? 28 : 56).Key());
+  }
+}
+
+TEST(TuningLog, ListsTheNamesItHolds) {
+  const auto log = LogOf({MakeMeasurement(1, 3, 56), MakeMeasurement(2, 1, 28), MakeMeasurement(2, 1, 28, "bbbb")});
+  using Kind = TuningLog::Kind;
+  EXPECT_EQ(log->Names(Kind::kOperator).value(), (std::vector<std::string>{"conv2d"}));
+  EXPECT_EQ(log->Names(Kind::kTemplate, "conv2d").value(), (std::vector<std::string>{"conv2d/direct_cpu"}));
+  EXPECT_EQ(log->Names(Kind::kWorkload).value(), (std::vector<std::string>{MakeWorkload(28).Key(), MakeWorkload(56).Key()}));
+  EXPECT_TRUE(log->Names(Kind::kTemplate, "nms").value().empty());
+}
+
 TEST(TuningLog, ListsForWhomATemplateWasMeasuredUnderAnyCircumstances) {
   const auto log = OpenLog("");
   ASSERT_TRUE(log->BeginRun(MakeRun("here")));
