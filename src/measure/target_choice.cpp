@@ -37,10 +37,19 @@ Result<Choice> ReadChoice(const std::string& text) {
   }
   return Error{
       ErrorCode::kInvalidInput,
-      fmt::format("--target '{}': write cpu, opencl or cuda (the first device), opencl:1 (another), or cuda/sm_87 (to build for)", text)};
+      fmt::format("'{}' is no target: write cpu, opencl or cuda (the first device), opencl:1 (another), or cuda/sm_87 (to build for)",
+                  text)};
 }
 
 }  // namespace
+
+Status CheckTargetChoice(const std::string& choice) {
+  Result<Choice> read = ReadChoice(choice);
+  if (!read) return read.error();
+  if (read->architecture.empty()) return {};
+  Result<Target> target = CudaTargetWithoutDevice(read->architecture);
+  return target ? Status() : target.error();
+}
 
 Result<Workshop::BackendFactory> BackendFor(const std::string& choice) {
   Result<Choice> read = ReadChoice(choice);

@@ -10,6 +10,9 @@
 
 namespace lathe {
 
+// Fails where it is none of these, whatever devices there are.
+Status CheckTargetChoice(const std::string& choice);
+
 // For Workshop and LocalMeasurer. Empty for "cpu", which is what they take unless told otherwise.
 Result<Workshop::BackendFactory> BackendFor(const std::string& choice);
 

@@ -74,12 +74,13 @@ TEST_F(LatheCommand, SaysWhatIsWrongWithAToolchainProfile) {
   EXPECT_EQ(unknown.exit_code, 4);
   EXPECT_NE(unknown.err.find("jetson-orin"), std::string::npos) << unknown.err;
   const Outcome local = Run({"tune", "--workload", kSmall, "--toolchain", "aarch64", "--log", Path("log.db")});
-  EXPECT_EQ(local.exit_code, 3);
+  EXPECT_EQ(local.exit_code, 2);
+  EXPECT_FALSE(std::filesystem::exists(Path("log.db"))) << "nothing began, so nothing is left";
   EXPECT_NE(local.err.find("--board"), std::string::npos) << local.err;
   std::ofstream(Path("mine.json")) << R"({"architecture": "aarch64", "compiler": "no-such-compiler"})";
   const Outcome missing =
       Run({"tune", "--workload", kSmall, "--board", "127.0.0.1:1", "--toolchain", Path("mine.json"), "--log", Path("log.db")});
-  EXPECT_EQ(missing.exit_code, 4);
+  EXPECT_EQ(missing.exit_code, 1);
   EXPECT_NE(missing.err.find("no-such-compiler"), std::string::npos) << missing.err;
 }
 
@@ -107,6 +108,34 @@ TEST_F(LatheCommand, EndsWithFindingsWhenATaskHasNoWinner) {
   const Outcome checked = Run({"--templates", templates.string(), "check", "resize_cpu", "--workload", kSmall, "--configs", "1", "--json"});
   EXPECT_EQ(checked.exit_code, 5) << checked.err;
   EXPECT_NE(checked.out.find("reference as fallback"), std::string::npos) << "a library compiles it with its attributes as variables";
+}
+
+TEST_F(LatheCommand, LeavesOutAnOperatorWithAWrongManifestAndGoesOnWithTheOthers) {
+  const std::filesystem::path templates = dir_->path() / "templates";
+  std::filesystem::create_directories(templates);
+  for (const char* folder : {"prelude", "resize", "nms"})
+    std::filesystem::copy(std::filesystem::path(LATHE_SOURCE_DIR "/templates") / folder, templates / folder,
+                          std::filesystem::copy_options::recursive);
+  ASSERT_TRUE(WriteFile(templates / "nms/nms_cpu.json", "{\"template\": }"));
+  const auto with = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--templates", templates.string()});
+    return Run(arguments);
+  };
+  const std::string mistake = "nms_cpu.json': line 1, column 14: found '}' where a value was expected";
+  const Outcome space = with({"space", "resize_cpu", "--workload", kSmall});
+  EXPECT_EQ(space.exit_code, 0) << space.err;
+  EXPECT_NE(space.err.find("operator 'nms' is left out: "), std::string::npos) << space.err;
+  EXPECT_NE(space.err.find(mistake), std::string::npos) << space.err;
+  for (const std::vector<std::string>& wants_it : {std::vector<std::string>{"tune", "--workload", "nms:n=9", "--log", Path("a.db")},
+                                                   {"space", "nms/nms_cpu", "--workload", "nms:n=9"},
+                                                   {"check"}}) {
+    const Outcome outcome = with(wants_it);
+    EXPECT_EQ(outcome.exit_code, 3) << wants_it.front() << outcome.err;
+    EXPECT_NE(outcome.err.rfind("lathe: read manifest"), std::string::npos) << outcome.err;
+  }
+  ASSERT_TRUE(
+      WriteFile(Path("tasks.json"), "[{\"operator\": \"resize\", \"workload\": {\"h\": 9, \"w\": 9, \"c\": 3, \"oh\": 5, \"ow\": 5}}]"));
+  EXPECT_EQ(with({"tasks", Path("tasks.json")}).exit_code, 5) << "all operators were asked for, and one is missing";
 }
 
 TEST_F(LatheCommand, TunesOnlyTheTemplatesItIsTold) {
@@ -228,15 +257,26 @@ TEST_F(LatheCommand, SaysWhatIsWrongWithItsInput) {
   const std::vector<std::tuple<std::vector<std::string>, int, std::string>> cases = {
       {{"tune", "--workload", "resize:h=24,nonesuch=1", "--log", Path("a.db")}, 3, "nonesuch"},
       {{"tune", "--workload", "nonesuch:h=24", "--log", Path("a.db")}, 4, "nonesuch"},
-      {{"tasks", Path("missing.onnx")}, 4, "missing.onnx"},
-      {{"query", "--log", Path("missing.db"), "--best"}, 4, "missing.db"},
+      {{"tasks", Path("missing.onnx")}, 3, "missing.onnx"},
+      {{"query", "--log", Path("missing.db"), "--best"}, 3, "missing.db"},
+      {{"log", "merge", "--log", Path("a.db"), Path("missing.db")}, 3, "missing.db"},
+      {{"replay", Path("missing.json")}, 3, "missing.json"},
+      {{"--templates", Path("missing"), "tasks", kModels + "resnet50_224.onnx"}, 3, "missing"},
+      {{"tune", "--workload", kSmall, "--log", Path("no/folder/a.db")}, 1, "no/folder/a.db"},
+      {{"tune", "--workload", kSmall, "--log", Path("a.db"), "--target", "gpu"}, 2, "'gpu' is no target"},
+      {{"check", "resize_cpu", "--target", "cpu,gpu"}, 2, "'gpu' is no target"},
+      {{"check", "resize_gpu", "--target", "opencl:99"}, 1, "OpenCL"},
+      {{"tune", "--workload", kSmall, "--log", Path("a.db"), "--target", "cuda/sm_87"}, 2, "--build-only"},
+      {{"tune", "--workload", kSmall, "--log", Path("a.db"), "--trials", "0"}, 2, "'0' is not a whole number from 1 up"},
       {{"space", "nonesuch", "--workload", kSmall}, 4, "nonesuch"},
+      {{"space", "resize", "--workload", kSmall}, 4, "'resize' has: resize/"},
+      {{"space"}, 2, "--definition"},
       {{"tune"}, 2, "nothing to tune"},
-      {{"nonesuch"}, 2, ""},
+      {{"nonesuch"}, 2, "no command 'nonesuch'; there are: tasks, "},
       {{"tune", "--workload", kSmall, "--time", "soon", "--log", Path("a.db")}, 2, "soon"},
       {{"tune", "--workload", kSmall, "--board", "far:1", "--log", Path("a.db")}, 3, "far:1"},
       {{"tune", "--workload", kSmall, "--lock-clocks", "fast", "--log", Path("a.db")}, 2, "'fast'"},
-      {{"tune", "--workload", kSmall, "--lock-clocks", "max", "--log", Path("a.db")}, 3, "--target is cpu"},
+      {{"tune", "--workload", kSmall, "--lock-clocks", "max", "--log", Path("a.db")}, 2, "--target is cpu"},
       {{"check", "resize_cpu", "--time-limit", "soon"}, 2, "soon"},
   };
   for (const auto& [arguments, code, text] : cases) {
@@ -244,6 +284,37 @@ TEST_F(LatheCommand, SaysWhatIsWrongWithItsInput) {
     EXPECT_EQ(outcome.exit_code, code) << fmt::format("{}", arguments.front()) << ": " << outcome.err;
     EXPECT_NE(outcome.err.find(text), std::string::npos) << outcome.err;
   }
+  EXPECT_FALSE(std::filesystem::exists(Path("a.db"))) << "none of them began";
+}
+
+TEST_F(LatheCommand, NamesWhatALogHoldsWhereAskedForWhatItDoesNot) {
+  ASSERT_EQ(Run({"tune", "--workload", kSmall, "--template", "resize_cpu", "--log", Path("log.db"), "--trials", "1"}).exit_code, 0);
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"--template", "resiz_cpu"}, "it has: resize/resize_cpu"},
+      {{"--target", "cpu/arm"}, "it has: cpu/"},
+      {{"--run", "nonesuch"}, "it has: "},
+      {{"--operator", "nms"}, "it has: resize"},
+      {{"--workload", "resize:h=25,w=40,c=3,oh=17,ow=19"}, "h=24"},
+  };
+  for (const auto& [flags, text] : cases) {
+    const Outcome outcome = Run({"query", "--log", Path("log.db"), flags[0], flags[1]});
+    EXPECT_EQ(outcome.exit_code, 4) << flags[0];
+    EXPECT_NE(outcome.err.find(text), std::string::npos) << outcome.err;
+  }
+  const Outcome trace = Run({"query", "--log", Path("log.db"), "--template", "resize/resize_cpu", "--workload", kSmall, "--trace"});
+  EXPECT_EQ(trace.exit_code, 0) << trace.err;
+  EXPECT_NE(trace.err.find("taken by default: n=1,"), std::string::npos) << trace.err;
+  EXPECT_EQ(trace.out.rfind("resize n=1,", 0), 0u) << "a trace says of what: " << trace.out;
+}
+
+TEST_F(LatheCommand, ChecksAllTemplatesOfAnOperator) {
+  const Outcome check = Run({"check", "resize", "--workload", kSmall, "--configs", "1", "--json"});
+  ASSERT_EQ(check.exit_code, 0) << check.err;
+  std::set<std::string> names;
+  const nlohmann::json json = nlohmann::json::parse(check.out);
+  for (const auto& entry : json["templates"]) names.insert(entry["template"]);
+  EXPECT_EQ(names.count("resize_cpu") + names.count("resize/resize_cpu"), 1u) << check.out;
+  EXPECT_GT(names.size(), 2u) << "another one besides, and the reference";
 }
 
 TEST_F(LatheCommand, RefusesALogThatIsNone) {

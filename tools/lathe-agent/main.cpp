@@ -22,6 +22,7 @@
 #include "rpc/agent/local_board.h"
 #include "rpc/version.h"
 #include "tools/lathe-agent/agent_options.h"
+#include "tools/number_check.h"
 
 namespace lathe {
 namespace {
@@ -180,11 +181,11 @@ int main(int argc, char** argv) {
                  "jetson_clocks instead");
   app.add_option("--lease", flags.lease_seconds, "Seconds of silence until another client may take the board")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(NumberAboveZero());
   app.add_option("--run-limit", flags.run_seconds, "Seconds that no candidate may exceed, whatever a client asks")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app.add_option("--build-limit", flags.build_seconds, "Likewise for compiling")->capture_default_str()->check(CLI::PositiveNumber);
+      ->check(NumberAboveZero());
+  app.add_option("--build-limit", flags.build_seconds, "Likewise for compiling")->capture_default_str()->check(NumberAboveZero());
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {

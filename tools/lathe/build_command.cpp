@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -28,8 +29,8 @@ struct BuildFlags {
 };
 
 // For a CUDA architecture that no log knows, one can still build: its kernels are then the templates' first configs.
-Result<Target> TargetOf(TuningLog* log, const std::string& name) {
-  Result<Target> known = log != nullptr ? ChooseTarget(*log, name) : Result<Target>(Error{ErrorCode::kNotFound, "there is no log"});
+Result<Target> TargetOf(const Result<std::unique_ptr<TuningLog>>& log, const std::string& name) {
+  Result<Target> known = log ? ChooseTarget(**log, name) : Result<Target>(OfInput(log.error()));
   constexpr std::string_view kArchitecture = "cuda/sm_";
   if (known || name.compare(0, kArchitecture.size(), kArchitecture) != 0) return known;
   return CudaTargetWithoutDevice(name.substr(5));
@@ -43,7 +44,7 @@ Result<std::string> ProgramFor(const TemplateLibrary& library, const Target& tar
     WorkshopOptions options;
     options.build_only = true;
     Result<std::unique_ptr<Workshop>> made = Workshop::Create(&library, options, MakeCudaBuildBackend(target.architecture));
-    if (!made) return made.error();
+    if (!made) return OfMachine(made.error());
     shop = std::move(*made);
   }
   Result<CandidateText> text = RenderCandidate(library, candidate, target);
@@ -77,11 +78,12 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   if (!library) return Fail(library.error());
   Result<ShapeOverrides> overrides = ParseShapeOverrides(flags.shapes);
   if (!overrides) return Fail(overrides.error());
+  if (Status there = InputIsThere("read model", flags.model); !there) return Fail(there.error());
   Result<ModelTasks> tasks = ReadTasks(flags.model, *library, *overrides);
   if (!tasks) return Fail(tasks.error());
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log, {.mode = TuningLogOptions::Mode::kReadOnly});
-  Result<Target> target = TargetOf(log ? log->get() : nullptr, flags.target);
-  if (!target) return Fail(log ? target.error() : log.error());
+  Result<Target> target = TargetOf(log, flags.target);
+  if (!target) return Fail(target.error());
   if (!log) fmt::print(stderr, "lathe: no winners, every kernel is its template's first valid config: {}\n", log.error().message);
   Result<Objective> objective = Objective::Parse(flags.objective);
   if (!objective) return Fail(objective.error());
@@ -130,9 +132,9 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   if (Status written = WriteLibrary(*files, flags.out); !written) return Fail(written.error());
   std::fflush(stdout);
   if (inexact > 0) fmt::print(stderr, "{} of {} workloads are not tuned exactly\n", inexact, plan->kernels.size());
-  fmt::print(stderr, "{} files in {}; build them with: cmake -B {}/build -S {} && cmake --build {}/build\n", files->size(), flags.out,
-             flags.out, flags.out, flags.out);
-  return kExitOk;
+  const std::string out = (std::filesystem::path(flags.out) / "").parent_path().string();  // without a slash at its end
+  fmt::print(stderr, "{0} files in {1}; build them with: cmake -B {1}/build -S {1} && cmake --build {1}/build\n", files->size(), out);
+  return DoneWithAll(*library);
 }
 
 }  // namespace

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "measure/target_choice.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/stop_signal.h"
 #include "tools/lathe/template_check.h"
+#include "tools/number_check.h"
 
 namespace lathe {
 namespace {
@@ -42,6 +44,9 @@ Result<std::vector<NamedWorkload>> ShapesFor(const TemplateLibrary& library, con
 }
 
 int RunCheck(const CommonOptions& common, CheckFlags& flags) {
+  for (const std::string& target : flags.targets)
+    if (!flags.check.toolchain.empty() && target != "cpu")
+      return WrongCommandLine(fmt::format("--toolchain '{}' builds for the cpu, --target is {}", flags.check.toolchain, target));
   if (!flags.time_limit.empty()) flags.check.time_limit = *ParseDuration(flags.time_limit);
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
@@ -49,6 +54,9 @@ int RunCheck(const CommonOptions& common, CheckFlags& flags) {
   if (!shapes) return Fail(shapes.error());
   std::vector<const KernelTemplate*> templates;
   for (const std::string& name : flags.templates) {
+    const std::vector<const KernelTemplate*> of_operator = library->TemplatesOf(name);
+    templates.insert(templates.end(), of_operator.begin(), of_operator.end());
+    if (!of_operator.empty()) continue;
     Result<const KernelTemplate*> tmpl = library->FindTemplate(name);
     if (!tmpl) return Fail(tmpl.error());
     templates.push_back(*tmpl);
@@ -62,6 +70,7 @@ int RunCheck(const CommonOptions& common, CheckFlags& flags) {
                : fmt::format("check template '{0}': operator '{1}' has no \"test_workloads\" in its operator.json; "
                              "list there the shapes that a kernel of '{1}' must get right",
                              tmpl->name(), tmpl->operator_name())});
+  if (templates.empty() && !library->left_out().empty()) return Fail(library->left_out().begin()->second);
   if (templates.empty())
     for (const Operator* op : library->operators())
       for (const KernelTemplate* tmpl : library->TemplatesOf(op->name())) templates.push_back(tmpl);
@@ -81,17 +90,20 @@ int RunCheck(const CommonOptions& common, CheckFlags& flags) {
 void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
   CLI::App* command = app.add_subcommand("check", "Hold templates to their reference at random configs");
   auto flags = std::make_shared<CheckFlags>();
-  command->add_option("template", flags->templates, "Which; all unless given");
+  command->add_option("template", flags->templates,
+                      "Which: direct_cpu, conv2d/direct_cpu, or an operator: all of its; all there are unless given");
   command->add_option("--workload", flags->workloads, "On this workload instead of the operator's test_workloads; repeatable");
   command->add_option("--configs", flags->check.configs, "Configs for each template and shape; the first valid one is always among them")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(WholeFromOne());
   command
       ->add_option("--total", flags->check.total,
                    "So many different random configs for each template instead, dealt out over its shapes in turn")
-      ->check(CLI::PositiveNumber);
+      ->check(WholeFromOne());
   command->add_option("--seed", flags->check.seed, "Another draw of configs and inputs")->capture_default_str();
-  command->add_option("--target", flags->targets, "cpu, opencl or cuda (the first device), opencl:1 (another); several with commas between")
+  Parsed(command->add_option("--target", flags->targets,
+                             "cpu, opencl or cuda (the first device), opencl:1 (another); several with commas between"),
+         CheckTargetChoice)
       ->delimiter(',')
       ->capture_default_str();
   Parsed(

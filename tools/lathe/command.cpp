@@ -27,6 +27,27 @@ int Fail(const Error& error) {
   return kExitFailed;
 }
 
+int WrongCommandLine(const std::string& message) {
+  fmt::print(stderr, "lathe: {}\n", message);
+  return kExitUsage;
+}
+
+Error OfInput(Error error) {
+  if (error.code == ErrorCode::kNotFound) error.code = ErrorCode::kInvalidInput;
+  return error;
+}
+
+Error OfMachine(Error error) {
+  if (error.code == ErrorCode::kNotFound) error.code = ErrorCode::kUnavailable;
+  return error;
+}
+
+Status InputIsThere(const std::string& doing, const std::string& file) {
+  std::error_code failure;
+  if (std::filesystem::exists(file, failure)) return {};
+  return Error{ErrorCode::kInvalidInput, fmt::format("{} '{}': there is no such file", doing, file)};
+}
+
 void PrintJson(const nlohmann::json& json) {
   // Compilers' and models' texts need not be UTF-8.
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::detail::error_handler_t::replace));
@@ -37,8 +58,14 @@ void PrintJson(const nlohmann::ordered_json& json) {
 }
 
 Result<TemplateLibrary> LoadTemplates(const CommonOptions& common) {
-  return TemplateLibrary::Load(common.templates.empty() ? TemplateLibrary::DefaultDir() : std::filesystem::path(common.templates));
+  Result<TemplateLibrary> library =
+      TemplateLibrary::LoadSound(common.templates.empty() ? TemplateLibrary::DefaultDir() : std::filesystem::path(common.templates));
+  if (!library) return OfInput(library.error());
+  for (const auto& [name, error] : library->left_out()) fmt::print(stderr, "lathe: operator '{}' is left out: {}\n", name, error.message);
+  return library;
 }
+
+int DoneWithAll(const TemplateLibrary& library) { return library.left_out().empty() ? kExitOk : kExitIncomplete; }
 
 Result<NamedWorkload> ReadWorkload(const TemplateLibrary& library, const std::string& text) {
   Result<Workload> workload = ParseWorkload(text);

@@ -16,9 +16,9 @@ namespace lathe {
 // Documented in `lathe --help`.
 enum ExitCode {
   kExitOk = 0,
-  kExitFailed = 1,        // the world failed: disk, compiler, board
+  kExitFailed = 1,        // the world failed: disk, compiler, board, a device or driver that is not here
   kExitUsage = 2,         // the command line is wrong
-  kExitInvalidInput = 3,  // a file, manifest or workload is wrong
+  kExitInvalidInput = 3,  // a file, manifest or workload is wrong, or the file is not there
   kExitNotFound = 4,      // nothing fits: no such template, no record, not tuned under --strict
   kExitIncomplete = 5,    // done, but with findings: unknown nodes, failed checks, tasks without a winner
   kExitStopped = 130,     // Ctrl-C; what was measured is in the log
@@ -46,10 +46,18 @@ void RegisterLog(CLI::App& app, CommonOptions& common, Action& chosen);
 
 // Prints "lathe: MESSAGE" to standard error; the exit code follows from the error's.
 int Fail(const Error& error);
+int WrongCommandLine(const std::string& message);
+// Libraries call everything that is missing kNotFound; the exit code tells a name that does not exist from these two.
+Error OfInput(Error error);    // a file that was to be read
+Error OfMachine(Error error);  // a device, a driver, a compiler, a folder to write in
+Status InputIsThere(const std::string& doing, const std::string& file);
 void PrintJson(const nlohmann::json& json);
 void PrintJson(const nlohmann::ordered_json& json);
 
+// Operators with a wrong manifest are left out, with a warning each.
 Result<TemplateLibrary> LoadTemplates(const CommonOptions& common);
+// How a command ends that asked for every operator: what was left out is a finding.
+int DoneWithAll(const TemplateLibrary& library);
 
 // A workload from the command line, with what was left out filled in, and its operator.
 struct NamedWorkload {

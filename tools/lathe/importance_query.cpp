@@ -28,6 +28,7 @@ struct Group {
 };
 
 struct Insight {
+  Workload workload;
   std::string label, template_name, target_key;
   const Space* space = nullptr;
   size_t observations = 0;
@@ -81,6 +82,7 @@ Result<Insight> InsightOf(const TemplateLibrary& library, TuningLog& log, const 
   Result<TimeModel> model = TimeModel::Learn(*kernel->space, points, seconds, 1);
   if (!model) return model.error();
   Insight insight;
+  insight.workload = group.candidate.workload;
   if (Result<const Operator*> op = library.FindOperator(group.candidate.workload.operator_name))
     insight.label = (*op)->Label(group.candidate.workload);
   insight.template_name = kernel->name;
@@ -134,7 +136,8 @@ void PrintText(const Insight& insight) {
 
 nlohmann::ordered_json InsightJson(const Insight& insight) {
   const Space& space = *insight.space;
-  nlohmann::ordered_json json = {{"label", insight.label},
+  nlohmann::ordered_json json = {{"workload", insight.workload.Key()},
+                                 {"label", insight.label},
                                  {"template", insight.template_name},
                                  {"target", insight.target_key},
                                  {"space", space.id()},
@@ -173,7 +176,7 @@ int PrintImportance(const CommonOptions& common, const TemplateLibrary& library,
     TuneTask task;
     Result<Insight> insight = InsightOf(library, log, group, &task);
     if (!insight) {
-      fmt::print(stderr, "lathe: left out: {}\n", insight.error().message);
+      fmt::print(stderr, "lathe: {} on {} is left out: {}\n", group.candidate.workload.Key(), group.target_key, insight.error().message);
       continue;
     }
     ++shown;

@@ -6,6 +6,7 @@
 #include "db/exchange.h"
 #include "db/tuning_log.h"
 #include "tools/lathe/command.h"
+#include "tools/lathe/log_names.h"
 #include "tools/lathe/table.h"
 
 namespace lathe {
@@ -20,7 +21,7 @@ struct LogFlags {
 
 int RunSummary(const CommonOptions& common, const std::string& file) {
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(file, {.mode = TuningLogOptions::Mode::kReadOnly});
-  if (!log) return Fail(log.error());
+  if (!log) return Fail(OfInput(log.error()));
   Result<LogSummary> summary = (*log)->Summary();
   if (!summary) return Fail(summary.error());
   if (common.json) {
@@ -39,7 +40,7 @@ int RunSummary(const CommonOptions& common, const std::string& file) {
 
 int RunRuns(const CommonOptions& common, const std::string& file) {
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(file, {.mode = TuningLogOptions::Mode::kReadOnly});
-  if (!log) return Fail(log.error());
+  if (!log) return Fail(OfInput(log.error()));
   Result<std::vector<RunRecord>> runs = (*log)->Runs();
   if (!runs) return Fail(runs.error());
   if (common.json) {
@@ -56,8 +57,10 @@ int RunRuns(const CommonOptions& common, const std::string& file) {
 }
 
 int RunMerge(const CommonOptions& common, const std::string& file, const std::vector<std::string>& others) {
+  for (const std::string& other : others)
+    if (Status there = InputIsThere("merge tuning log", other); !there) return Fail(there.error());
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(file);
-  if (!log) return Fail(log.error());
+  if (!log) return Fail(OfMachine(log.error()));
   for (const std::string& other : others) {
     Result<MergeReport> report = (*log)->Merge(other);
     if (!report) return Fail(report.error());
@@ -72,8 +75,11 @@ int RunMerge(const CommonOptions& common, const std::string& file, const std::ve
 
 int RunExport(const CommonOptions& common, const LogFlags& flags) {
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log, {.mode = TuningLogOptions::Mode::kReadOnly});
-  if (!log) return Fail(log.error());
-  Result<int64_t> written = ExportFile(**log, flags.filter, *ParseLogFormat(flags.format), flags.others.front());
+  if (!log) return Fail(OfInput(log.error()));
+  LogFilter filter = flags.filter;
+  SplitTemplateName(filter);
+  if (Status known = CheckNamesInLog(**log, filter); !known) return Fail(known.error());
+  Result<int64_t> written = ExportFile(**log, filter, *ParseLogFormat(flags.format), flags.others.front());
   if (!written) return Fail(written.error());
   if (common.json)
     PrintJson(nlohmann::json{{"written", *written}});
@@ -83,8 +89,10 @@ int RunExport(const CommonOptions& common, const LogFlags& flags) {
 }
 
 int RunImport(const CommonOptions& common, const LogFlags& flags) {
+  for (const std::string& file : flags.others)
+    if (Status there = InputIsThere("import", file); !there) return Fail(there.error());
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log);
-  if (!log) return Fail(log.error());
+  if (!log) return Fail(OfMachine(log.error()));
   for (const std::string& file : flags.others) {
     Result<ImportReport> report = ImportFile(**log, file, ParseLogFormat(flags.format), {flags.skip});
     if (!report) return Fail(report.error());

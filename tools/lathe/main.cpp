@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <exception>
+#include <string>
 
 #include "tools/lathe/board_commands.h"
 #include "tools/lathe/command.h"
@@ -18,10 +19,9 @@ int main(int argc, char** argv) {
       "  lathe query  --log tuning.db --operator conv2d --best    what was learned\n"
       "  lathe build  model.onnx --log tuning.db --out kernels/   the library for your pipeline"};
   app.footer(
-      "Exit status: 0 done; 1 the world failed (disk, compiler, board); 2 wrong command line; 3 wrong input file;\n"
-      "4 nothing fits (no such name, no record, not tuned under --strict); 5 done with findings (unknown nodes, failed checks, no "
-      "winner);\n"
-      "130 stopped by Ctrl-C (what was measured is in the log).");
+      "Exit status: 0 done; 1 the world failed (disk, compiler, board, a device or driver that is not here); 2 wrong command line;\n"
+      "3 a file or workload is wrong, or the file is not there; 4 nothing fits (no such name, no record, not tuned under --strict);\n"
+      "5 done with findings (unknown nodes, failed checks, no winner); 130 stopped by Ctrl-C (what was measured is in the log).");
   app.set_version_flag("--version", "lathe " LATHE_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
@@ -37,6 +37,12 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty()) {
+      std::string names;
+      for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+        names += (names.empty() ? "" : ", ") + command->get_name();
+      return lathe::WrongCommandLine(fmt::format("there is no command '{}'; there are: {}", argv[1], names));
+    }
     const int code = app.exit(failure);
     return code == 0 ? lathe::kExitOk : lathe::kExitUsage;
   }

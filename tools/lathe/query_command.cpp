@@ -6,9 +6,11 @@
 
 #include "tools/lathe/command.h"
 #include "tools/lathe/importance_query.h"
+#include "tools/lathe/log_names.h"
 #include "tools/lathe/machine_limits.h"
 #include "tools/lathe/table.h"
 #include "tools/lathe/winners.h"
+#include "tools/number_check.h"
 
 namespace lathe {
 namespace {
@@ -20,16 +22,28 @@ struct QueryFlags {
   std::string objective = "time";
 };
 
+// A question about a workload is about all of its attributes, those that were not given too.
+void SayWhatWasFilledIn(const std::string& text, const Workload& workload) {
+  const Result<Workload> given = ParseWorkload(text);
+  std::string filled;
+  for (const auto& [name, value] : workload.attributes)
+    if (given && Find(given->attributes, name) == nullptr)
+      filled += fmt::format("{}{}={}", filled.empty() ? "" : ",", name, ToString(value));
+  if (!filled.empty()) fmt::print(stderr, "lathe: not given with --workload, so taken by default: {}\n", filled);
+}
+
 Result<LogFilter> FilterOf(const TemplateLibrary& library, const QueryFlags& flags) {
   LogFilter filter;
   filter.operator_name = flags.operator_name;
   filter.target = flags.target;
   filter.template_name = flags.template_name;
   filter.run_id = flags.run;
+  SplitTemplateName(filter);
   if (!flags.workload.empty()) {
     Result<NamedWorkload> named = ReadWorkload(library, flags.workload);
     if (!named) return named.error();
     filter.workload_key = named->workload.Key();
+    SayWhatWasFilledIn(flags.workload, named->workload);
   }
   if (!flags.all_versions) filter.current = CurrentVersions(library);
   return filter;
@@ -95,19 +109,42 @@ int PrintFailures(const CommonOptions& common, const std::vector<FailureCount>& 
   return kExitOk;
 }
 
-int PrintTrace(const CommonOptions& common, const std::vector<TraceStep>& trace) {
+int PrintTrace(const CommonOptions& common, const TemplateLibrary& library, const std::vector<TraceStep>& trace) {
   if (common.json) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const TraceStep& step : trace) list.push_back(ToJson(step));
     PrintJson(nlohmann::ordered_json{{"trace", list}});
     return kExitOk;
   }
-  Table table({"trial", "time", "best", "status", "template", "config"});
-  for (const TraceStep& step : trace)
-    table.Add({std::to_string(step.trial), FormatSeconds(step.seconds), FormatSeconds(step.best_seconds), ToString(step.status),
-               step.template_name, ToString(step.config)});
-  fmt::print("{}", table.Text());
+  for (size_t at = 0; at < trace.size();) {
+    const TraceStep& first = trace[at];
+    const Result<const Operator*> op = library.FindOperator(first.workload.operator_name);
+    fmt::print("{}{} on {}\n", at == 0 ? "" : "\n", op ? (*op)->Label(first.workload) : first.workload.Key(), first.target_key);
+    Table table({"trial", "time", "best", "status", "template", "config"});
+    do {
+      const TraceStep& step = trace[at];
+      table.Add({std::to_string(step.trial), FormatSeconds(step.seconds), FormatSeconds(step.best_seconds), ToString(step.status),
+                 step.template_name, ToString(step.config)});
+    } while (++at < trace.size() && trace[at].trial > 1);
+    fmt::print("{}", table.Text());
+  }
   return kExitOk;
+}
+
+// Says where all that would fit was measured with template versions that are history.
+Status NoteOtherVersions(const TemplateLibrary& library, TuningLog& log, const LogFilter& filter) {
+  Result<int64_t> fits = log.Count(filter);
+  if (!fits) return fits.error();
+  if (*fits > 0) return {};
+  LogFilter every_version = filter;
+  every_version.current.reset();
+  Result<int64_t> outdated = log.Count(every_version);
+  if (!outdated) return outdated.error();
+  if (*outdated > 0)
+    fmt::print(stderr,
+               "lathe: all {} measurements in '{}' that fit are of template versions other than those in '{}'; --all-versions shows them\n",
+               *outdated, log.path().string(), library.dir().string());
+  return {};
 }
 
 // Nothing fits a name that is spelt wrong; the log may also know operators that no template here has any more.
@@ -123,26 +160,21 @@ int RunQuery(const CommonOptions& common, const QueryFlags& flags) {
   if (!library) return Fail(library.error());
   if (const std::optional<Error> unknown = UnknownOperator(*library, flags)) return Fail(*unknown);
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log, {.mode = TuningLogOptions::Mode::kReadOnly});
-  if (!log) return Fail(log.error());
+  if (!log) return Fail(OfInput(log.error()));
   Result<LogFilter> filter = FilterOf(*library, flags);
   if (!filter) return Fail(filter.error());
+  if (Status known = CheckNamesInLog(**log, *filter); !known) return Fail(known.error());
+  if (filter->current)
+    if (Status noted = NoteOtherVersions(*library, **log, *filter); !noted) return Fail(noted.error());
   if (flags.importance) return PrintImportance(common, *library, **log, *filter);
   if (flags.failures) {
     Result<std::vector<FailureCount>> failures = (*log)->Failures(*filter);
     if (!failures) return Fail(failures.error());
-    if (failures->empty() && filter->current) {
-      LogFilter every_version = *filter;
-      every_version.current.reset();
-      Result<std::vector<FailureCount>> outdated = (*log)->Failures(every_version);
-      if (outdated && !outdated->empty())
-        fmt::print(stderr, "lathe: the failures in '{}' are of template versions other than those in '{}'; --all-versions shows them\n",
-                   flags.log, library->dir().string());
-    }
     return PrintFailures(common, *failures);
   }
   if (flags.trace) {
     Result<std::vector<TraceStep>> trace = (*log)->Trace(*filter);
-    return trace ? PrintTrace(common, *trace) : Fail(trace.error());
+    return trace ? PrintTrace(common, *library, *trace) : Fail(trace.error());
   }
   Result<Objective> objective = Objective::Parse(flags.objective);
   if (!objective) return Fail(objective.error());
@@ -159,7 +191,7 @@ void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--log", flags->log, "Tuning log")->capture_default_str();
   auto* what = command->add_option_group("What to show", "one of these; --best unless given");
   what->add_flag("--best", flags->best, "The best config of each workload on each target");
-  what->add_option("--top", flags->top, "The fastest N of what fits")->check(CLI::PositiveNumber);
+  what->add_option("--top", flags->top, "The fastest N of what fits")->check(WholeFromOne());
   what->add_flag("--failures", flags->failures, "Failures by status, with the latest message of each");
   what->add_flag("--trace", flags->trace, "Trial by trial, with the best so far");
   what->add_flag("--importance", flags->importance,
@@ -171,7 +203,7 @@ void RegisterQuery(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--operator", flags->operator_name, "Only this operator");
   command->add_option("--workload", flags->workload, "Only this workload: OPERATOR:attribute=value,…");
   command->add_option("--target", flags->target, "Only this target: its key or a beginning of it up to a slash");
-  command->add_option("--template", flags->template_name, "Only this template");
+  command->add_option("--template", flags->template_name, "Only this template: direct_cpu, or conv2d/direct_cpu");
   command->add_option("--run", flags->run, "Only this run");
   command->add_flag("--all-versions", flags->all_versions, "Count measurements of template versions that have changed since");
   command->footer(

@@ -69,9 +69,9 @@ int RecordSpace(const CommonOptions& common, const RecordFlags& flags) {
   shop.sampling.max_samples = 32;
   shop.sampling.max_seconds = 0.15;
   Result<Workshop::BackendFactory> backend = BackendFor(flags.target);
-  if (!backend) return Fail(backend.error());
+  if (!backend) return Fail(OfMachine(backend.error()));
   Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&*library, shop, 0, *backend);
-  if (!measurer) return Fail(measurer.error());
+  if (!measurer) return Fail(OfMachine(measurer.error()));
   const Target& target = (*measurer)->target();
   std::vector<TuneTask> tasks;
   Result<TuneTask> task = TaskOf(*library, flags, target);
@@ -80,7 +80,7 @@ int RecordSpace(const CommonOptions& common, const RecordFlags& flags) {
   const TaskTemplate& kernel = tasks[0].templates[0];
   const std::string log_path = flags.log.empty() ? flags.out + ".db" : flags.log;
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(log_path);
-  if (!log) return Fail(log.error());
+  if (!log) return Fail(OfMachine(log.error()));
 
   ProgressLine progress;
   TuneOptions tune;
@@ -132,7 +132,8 @@ void RegisterRecord(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--fix", flags->fixes, "PARAMETER=VALUE or PARAMETER=VALUE,VALUE: only these; repeatable")->delimiter(';');
   command->add_option("--most", flags->most, "Refuse a space with more configurations")->capture_default_str();
   command->add_option("--log", flags->log, "Tuning log that the measurements go to (default: OUT.db)");
-  command->add_option("--target", flags->target, "cpu, opencl (the first device), opencl:1 (another)")->capture_default_str();
+  Parsed(command->add_option("--target", flags->target, "cpu, opencl (the first device), opencl:1 (another)"), CheckTargetChoice)
+      ->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
   command->footer(
       "Stopped by Ctrl-C or by kill -9, the same command goes on where it was.\n\nExample:\n"

@@ -7,6 +7,7 @@
 #include "search/replay.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/table.h"
+#include "tools/number_check.h"
 
 namespace lathe {
 namespace {
@@ -49,25 +50,24 @@ std::vector<std::string> Row(const ReplayFigures& figures, const std::vector<siz
 int RunReplay(const CommonOptions& common, ReplayFlags& flags) {
   for (const std::string& text : flags.strategy_options) {
     const size_t equals = text.find('=');
-    if (equals == std::string::npos) return Fail({ErrorCode::kInvalidInput, fmt::format("--option '{}': write name=value", text)});
+    if (equals == std::string::npos) return WrongCommandLine(fmt::format("--option '{}': write name=value", text));
     flags.options.strategy_options[text.substr(0, equals)] = text.substr(equals + 1);
   }
   if (!flags.without.empty() && flags.options.strategy != "model")
-    return Fail(
-        {ErrorCode::kInvalidInput, fmt::format("--without: strategy '{}' has no ingredients; only 'model' has", flags.options.strategy)});
+    return WrongCommandLine(fmt::format("--without: strategy '{}' has no ingredients; only 'model' has", flags.options.strategy));
   for (const std::string& ingredient : flags.without) {
     for (const auto& [name, value] : Ablations().at(ingredient)) flags.options.strategy_options[name] = value;
   }
   std::vector<RecordedSpace> records;
   for (const std::string& path : flags.leave_one_out ? flags.spaces : flags.warm) {
     Result<RecordedSpace> record = RecordedSpace::Load(path);
-    if (!record) return Fail(record.error());
+    if (!record) return Fail(OfInput(record.error()));
     records.push_back(*std::move(record));
   }
   ReplayReport report{flags.options.strategy, flags.options.seeds, {}};
   for (const std::string& path : flags.spaces) {
     Result<RecordedSpace> space = RecordedSpace::Load(path);
-    if (!space) return Fail(space.error());
+    if (!space) return Fail(OfInput(space.error()));
     flags.options.lenders = LendersOf(*space, records);
     Result<ReplayFigures> figures = Replay(*space, flags.options);
     if (!figures) return Fail(figures.error());
@@ -114,7 +114,7 @@ void RegisterReplay(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--budgets", flags->options.budgets, "Trials at which the best so far is noted")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--seeds", flags->options.seeds, "Runs of each space")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--seeds", flags->options.seeds, "Runs of each space")->capture_default_str()->check(WholeFromOne());
   command->add_option("--first-seed", flags->options.first_seed, "The seeds are this one and those after it")->capture_default_str();
   command->add_option("--batch", flags->options.batch, "Proposed at a time; 0: half of what is in flight")->capture_default_str();
   command->add_option("--in-flight", flags->options.in_flight, "Measurements under way at a time")->capture_default_str();

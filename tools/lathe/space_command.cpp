@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"
+#include "core/json_mistake.h"
 #include "measure/target_choice.h"
 #include "space/space_diagnostics.h"
 #include "tools/lathe/command.h"
@@ -37,12 +38,12 @@ Result<OpenedSpace> Opened(const std::function<Result<Space>()>& create) {
 
 Result<OpenedSpace> FromDefinition(const std::string& file) {
   Result<std::string> text = ReadFile(file);
-  if (!text) return text.error();
+  if (!text) return OfInput(text.error());
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(*text);
   } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("read space definition '{}': {}", file, failure.what())};
+    return Error{ErrorCode::kInvalidInput, fmt::format("read space definition '{}': {}", file, JsonMistake(failure))};
   }
   Result<SpaceDefinition> definition = SpaceDefinitionFromJson(json);
   if (!definition) return definition.error().In(fmt::format("read space definition '{}'", file));
@@ -62,7 +63,7 @@ Result<OpenedSpace> FromTemplate(const CommonOptions& common, const SpaceFlags& 
     return Error{ErrorCode::kInvalidInput,
                  fmt::format("template '{}' computes '{}', not '{}'", flags.tmpl, (*tmpl)->operator_name(), op.name())};
   Result<Target> chosen = TargetFor(flags.target, flags.threads);
-  if (!chosen) return chosen.error();
+  if (!chosen) return OfMachine(chosen.error());
   const Target& target = *chosen;
   Result<bool> applies = (*tmpl)->Applies(op, workload, target);
   if (!applies) return applies.error();
@@ -127,7 +128,7 @@ int Print(const CommonOptions& common, const OpenedSpace& opened) {
 
 int RunSpace(const CommonOptions& common, const SpaceFlags& flags) {
   if (flags.definition.empty() && (flags.tmpl.empty() || flags.workload.empty()))
-    return Fail({ErrorCode::kInvalidInput, "space: give a template and --workload, or --definition FILE"});
+    return WrongCommandLine("space: give a template and --workload, or --definition FILE");
   Result<OpenedSpace> opened = flags.definition.empty() ? FromTemplate(common, flags) : FromDefinition(flags.definition);
   return opened ? Print(common, *opened) : Fail(opened.error());
 }
@@ -142,7 +143,9 @@ void RegisterSpace(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--definition", flags->definition, "A bare space instead: JSON with id, parameters, values, constraints")
       ->excludes(tmpl)
       ->excludes(workload);
-  command->add_option("--target", flags->target, "cpu, opencl (the first device), opencl:1 (another)")->capture_default_str();
+  Parsed(command->add_option("--target", flags->target, "cpu, opencl (the first device), opencl:1 (another), cuda/sm_87 (no device)"),
+         CheckTargetChoice)
+      ->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads a kernel may use")->capture_default_str()->check(CLI::Range(1, 1024));
   command->footer("Example:\n  lathe space direct_cpu --workload conv2d:h=56,w=56,c=64,k=64,r=3,s=3,layout=nhwc");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunSpace(common, *flags); }; });

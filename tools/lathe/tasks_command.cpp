@@ -15,9 +15,10 @@ int RunTasks(const CommonOptions& common, const std::string& model, const std::v
   if (!library) return Fail(library.error());
   Result<ShapeOverrides> overrides = ParseShapeOverrides(shapes);
   if (!overrides) return Fail(overrides.error());
+  if (Status there = InputIsThere("read model", model); !there) return Fail(there.error());
   Result<ModelTasks> tasks = ReadTasks(model, *library, *overrides);
   if (!tasks) return Fail(tasks.error());
-  const int exit_code = tasks->unknown.empty() ? kExitOk : kExitIncomplete;
+  const int exit_code = tasks->unknown.empty() ? DoneWithAll(*library) : kExitIncomplete;
   if (common.json) {
     PrintJson(ToJson(*tasks));
     return exit_code;

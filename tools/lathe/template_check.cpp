@@ -183,8 +183,6 @@ Result<TargetReport> CheckOn(const std::string& target, const TemplateLibrary& l
   options.build_only = flags.build_only;
   options.seed = flags.seed;
   if (!flags.toolchain.empty()) {
-    if (target != "cpu")
-      return Error{ErrorCode::kInvalidInput, fmt::format("--toolchain '{}' builds for the cpu, --target is {}", flags.toolchain, target)};
     Result<Toolchain> toolchain = ReadToolchainProfile(flags.toolchain);
     if (!toolchain) return toolchain.error();
     options.toolchain = std::move(*toolchain);
@@ -198,7 +196,7 @@ Result<TargetReport> CheckOn(const std::string& target, const TemplateLibrary& l
   Result<Workshop::BackendFactory> backend = BackendFor(target);
   if (!backend) return backend.error();
   Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, options, 0, *backend);
-  if (!measurer) return measurer.error();
+  if (!measurer) return OfMachine(measurer.error());
   Checker checker(flags, **measurer);
   if (Status done = checker.Run(templates, shapes); !done) return done.error();
   TargetReport report{target, checker.tallies(), checker.failures()};

@@ -14,6 +14,7 @@
 #include "tools/lathe/template_check.h"
 #include "tools/lathe/tune_report_text.h"
 #include "tools/lathe/tune_session.h"
+#include "tools/number_check.h"
 
 namespace lathe {
 namespace {
@@ -40,6 +41,7 @@ Result<std::vector<WeightedWorkload>> Wanted(const TemplateLibrary& library, con
   if (!overrides) return overrides.error();
   for (const std::string& name : flags.operators)
     if (Result<const Operator*> known = library.FindOperator(name); !known) return known.error();
+  if (Status there = InputIsThere("read model", flags.input); !there) return there.error();
   Result<ModelTasks> tasks = ReadTasks(flags.input, library, *overrides);
   if (!tasks) return tasks.error();
   for (const UnknownNode& node : tasks->unknown)
@@ -129,9 +131,9 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
     if (!seconds) return Fail(seconds.error());
     flags.session.seconds = *seconds;
   }
+  if (const std::string wrong = Contradiction(flags.session, flags.build_only); !wrong.empty()) return WrongCommandLine(wrong);
   if (flags.input.empty() && flags.workloads.empty()) {
-    fmt::print(stderr, "lathe: nothing to tune: give a model, a file of workloads, or --workload; `lathe tune --help` has examples\n");
-    return kExitUsage;
+    return WrongCommandLine("nothing to tune: give a model, a file of workloads, or --workload; `lathe tune --help` has examples");
   }
   Result<Objective> objective = Objective::Parse(flags.objective);
   if (!objective) return Fail(objective.error());
@@ -155,14 +157,16 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
   for (const std::string& reason : skipped) fmt::print(stderr, "lathe: not tuned: {}\n", reason);
   if (!session) return Fail(session.error());
   for (const std::string& note : session->report.notes) fmt::print(stderr, "lathe: {}\n", note);
-  return Report(common, *library, flags.session, *session);
+  const int code = Report(common, *library, flags.session, *session);
+  return code == kExitOk && !flags.input.empty() && flags.operators.empty() ? DoneWithAll(*library) : code;
 }
 
 int RunLimits(const CommonOptions& common, const SessionOptions& options) {
+  if (const std::string wrong = Contradiction(options, false); !wrong.empty()) return WrongCommandLine(wrong);
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
   Result<Target> target = TargetFor(options.target, options.threads);
-  if (!target) return Fail(target.error());
+  if (!target) return Fail(OfMachine(target.error()));
   Result<std::vector<Workload>> workloads = LimitWorkloads(*library, *target);
   if (!workloads) return Fail(workloads.error());
   std::vector<WeightedWorkload> wanted;
@@ -191,12 +195,16 @@ void AddBoardOptions(CLI::App* command, SessionOptions& options) {
                       "file); else boards build");
   command->add_flag("!--no-calibration", options.calibrate,
                     "Do not measure a calibration kernel between candidates to find boards that slow down");
-  command->add_option("--wait", options.wait_seconds, "Seconds to wait for a board while none can be reached")->capture_default_str();
+  command->add_option("--wait", options.wait_seconds, "Seconds to wait for a board while none can be reached")
+      ->capture_default_str()
+      ->check(NumberFromZero());
   command
       ->add_option("--sysfs-root", options.sysfs_root,
                    "Where this machine's power rails, clocks and temperatures are looked for (for tests and containers)")
       ->capture_default_str();
-  command->add_option("--target", options.target, "What runs the kernels: cpu, opencl or cuda (the first device), opencl:1 (another)")
+  Parsed(
+      command->add_option("--target", options.target, "What runs the kernels: cpu, opencl or cuda (the first device), opencl:1 (another)"),
+      CheckTargetChoice)
       ->capture_default_str();
   Parsed(command->add_option("--lock-clocks", options.lock_clocks,
                              "With --target cuda: keep the GPU's clock at so many MHz, or at 'max', until the end; needs root. On a Jetson "
@@ -224,7 +232,7 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
       ->add_option("--trials", flags->session.trials,
                    "Candidates to try for each workload, on average: they go where they promise most; those already in the log count")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(WholeFromOne());
   Parsed(command->add_option("--time", flags->time, "Stop after: 90s, 10m, 1.5h"), ParseDuration);
   Parsed(command->add_option("--objective", flags->objective,
                              "What to make small: time, energy (joules of a run), edp (joules times seconds), time@WATTS (time of what "
@@ -241,7 +249,7 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
       ->add_option("--stop-when-gain", flags->stop_when_gain,
                    "Stop when a further minute is expected to make the whole less than so many percent faster; 0: never")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(NumberFromZero());
   command->add_option("--seed", flags->session.seed, "Same seed, same proposals")->capture_default_str();
   command->add_flag("--build-only", flags->build_only,
                     "Only build --trials random candidates of each template and workload, and say what the compiler made of them; with "
@@ -250,7 +258,8 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_flag("--cold-cache", flags->session.cold_cache, "Flush caches before every sample, as between stages of a pipeline");
   command->footer(
       "Stopped by Ctrl-C or by kill -9, the same command goes on where it was: nothing is measured twice.\n\n"
-      "The table: 'untuned' is the template author's first config; 'of limit' the share of what `lathe limits` measured; 'sure' the\n"
+      "The table: 'untuned' is the template author's first config; 'gain' how many times faster than that; 'of limit' the share of what "
+      "`lathe limits` measured; 'sure' the\n"
       "probability that no other finalist is more than 1 % faster ('-': no race, for nobody came near, or in an earlier\n"
       "run); 'ties' how many others were as fast but for 0.5 %.\n\n"
       "A file of workloads lists operators with their attributes; what is left out takes its default:\n"

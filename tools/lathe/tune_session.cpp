@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 
 #include "core/hash.h"
 #include "measure/building_measurer.h"
@@ -13,6 +14,7 @@
 #include "measure/target_choice.h"
 #include "measure/toolchain_profile.h"
 #include "rpc/client/remote_measurer.h"
+#include "tools/lathe/command.h"
 #include "tools/lathe/machine_limits.h"
 #include "tools/lathe/progress_line.h"
 #include "tools/lathe/stop_signal.h"
@@ -59,24 +61,18 @@ struct Devices {
 };
 
 Result<std::unique_ptr<HostBuild>> BuildHere(const TemplateLibrary& library, const SessionOptions& options) {
-  if (options.target != "cpu")
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("--toolchain '{}' builds for the cpu, --target is {}", options.toolchain, options.target)};
   Result<Toolchain> toolchain = ReadToolchainProfile(options.toolchain);
   if (!toolchain) return toolchain.error();
   HostBuild::Options build;
   build.toolchain = std::move(*toolchain);
   build.worker_program = WorkerOptions::DefaultProgram();
-  return HostBuild::Create(&library, std::move(build));
+  Result<std::unique_ptr<HostBuild>> made = HostBuild::Create(&library, std::move(build));
+  if (!made) return OfMachine(made.error());
+  return made;
 }
 
 Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions& options, ProgressLine& progress) {
   Devices devices;
-  if (!options.lock_clocks.empty() && (options.board != "local" || options.target.rfind("cuda", 0) != 0))
-    return Error{ErrorCode::kInvalidInput,
-                 fmt::format("--lock-clocks '{}' is for a CUDA device of this machine (--target cuda); {}", options.lock_clocks,
-                             options.board != "local" ? "boards are told so where they are: lathe-agent --lock-clocks"
-                                                      : fmt::format("--target is {}", options.target))};
   if (options.board != "local") {
     RemoteOptions remote;
     remote.boards = options.board;
@@ -88,7 +84,9 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
     remote.pool.session.energy = options.objective.needs_power();
     remote.pool.wait = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.wait_seconds));
     if (options.calibrate) remote.pool.calibration = [&library](const Target& target) { return CalibrationCandidate(library, target); };
-    remote.pool.notice = [&progress](const std::string& text) {
+    const auto told = std::make_shared<std::string>();
+    remote.pool.notice = [&progress, told](const std::string& text) {
+      *told = text;
       progress.Clear();
       fmt::print(stderr, "lathe: {}\n", text);
     };
@@ -99,7 +97,11 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
       remote.host_build = devices.host_build.get();
     }
     Result<std::unique_ptr<BoardPool>> pool = OpenBoards(library, std::move(remote), &StopRequested());
-    if (!pool) return pool.error();
+    if (!pool) {
+      Error error = OfMachine(pool.error());
+      if (error.message == *told) error.message = "no board is left to measure on";  // the reason stands in the line above
+      return error;
+    }
     devices.pool = pool->get();
     devices.boards = std::move(*pool);
     if (!devices.host_build) return devices;
@@ -109,8 +111,6 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
     devices.boards = std::move(*building);
     return devices;
   }
-  if (!options.toolchain.empty())
-    return Error{ErrorCode::kInvalidInput, fmt::format("--toolchain '{}' is for boards: name one with --board", options.toolchain)};
   WorkshopOptions shop;
   shop.threads = options.threads;
   shop.cold_cache = options.cold_cache;
@@ -121,7 +121,7 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
   Result<Workshop::BackendFactory> backend = BackendFor(options.target);
   if (!backend) return backend.error();
   Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, shop, 0, *backend);
-  if (!measurer) return measurer.error();
+  if (!measurer) return OfMachine(measurer.error());
   devices.local = std::move(*measurer);
   const std::map<std::string, std::string> conditions = devices.local->workshop().backend().Conditions();
   if (const auto lock = conditions.find("gpu_clock_lock"); lock != conditions.end()) {
@@ -144,10 +144,33 @@ bool TakesTemplate(const SessionOptions& options, const std::string& operator_na
          });
 }
 
+std::string Contradiction(const SessionOptions& options, bool build_only) {
+  if (!options.toolchain.empty() && options.target != "cpu")
+    return fmt::format("--toolchain '{}' builds for the cpu, --target is {}", options.toolchain, options.target);
+  if (!options.toolchain.empty() && options.board == "local")
+    return fmt::format("--toolchain '{}' is for boards: name one with --board", options.toolchain);
+  if (!options.lock_clocks.empty() && (options.board != "local" || !options.target.starts_with("cuda")))
+    return fmt::format("--lock-clocks '{}' is for a CUDA device of this machine (--target cuda); {}", options.lock_clocks,
+                       options.board != "local" ? "boards are told so where they are: lathe-agent --lock-clocks"
+                                                : fmt::format("--target is {}", options.target));
+  if (!build_only && options.target.starts_with("cuda/"))
+    return fmt::format("--target {} is an architecture and no device: give --target cuda where one is, or --build-only", options.target);
+  return "";
+}
+
 Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vector<WeightedWorkload>& workloads,
                                  const SessionOptions& options, std::vector<std::string>& skipped) {
-  Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(options.log);
-  if (!log) return log.error();
+  // A log that is there is looked at before anybody waits for a board; a new one is made when the run can begin.
+  std::unique_ptr<TuningLog> log;
+  const auto open_log = [&]() -> Status {
+    Result<std::unique_ptr<TuningLog>> opened = TuningLog::Open(options.log);
+    if (!opened) return OfMachine(opened.error());
+    log = std::move(*opened);
+    return {};
+  };
+  std::error_code failure;
+  if (std::filesystem::exists(options.log, failure))
+    if (Status opened = open_log(); !opened) return opened.error();
 
   ProgressLine progress;
   Result<Devices> devices = OpenDevices(library, options, progress);
@@ -179,8 +202,11 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
     return Error{ErrorCode::kNotFound, fmt::format("nothing to tune on {}{}{}", target.Key(), skipped.empty() ? "" : ": ",
                                                    skipped.empty() ? "" : skipped.front())};
 
+  if (!log)
+    if (Status opened = open_log(); !opened) return opened.error();
+
   const nlohmann::json run_options = RunOptions(workloads, options);
-  Result<std::vector<RunRecord>> unfinished = (*log)->RunsToResume(run_options, target);
+  Result<std::vector<RunRecord>> unfinished = log->RunsToResume(run_options, target);
   if (!unfinished) return unfinished.error();
 
   TuneOptions tune;
@@ -199,7 +225,7 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
   tune.run_options = run_options;
   if (!unfinished->empty() && !options.fresh) fmt::print(stderr, "continuing run {}\n", tune.run_id);
 
-  Result<TuneReport> report = Tune(tasks, measurer, **log, tune);
+  Result<TuneReport> report = Tune(tasks, measurer, *log, tune);
   progress.Clear();
   if (!report) return report.error();
   SessionResult result{*std::move(report), target, std::nullopt, {}};

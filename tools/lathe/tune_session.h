@@ -55,6 +55,9 @@ struct WeightedWorkload {
 };
 
 // Tunes every workload that some template computes; the others are named in `skipped` with the reason.
+// Which options do not go together; empty where they do.
+std::string Contradiction(const SessionOptions& options, bool build_only);
+
 Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vector<WeightedWorkload>& workloads,
                                  const SessionOptions& options, std::vector<std::string>& skipped);
 
