@@ -303,7 +303,7 @@ TEST_F(LatheCommand, NamesWhatALogHoldsWhereAskedForWhatItDoesNot) {
   }
   const Outcome trace = Run({"query", "--log", Path("log.db"), "--template", "resize/resize_cpu", "--workload", kSmall, "--trace"});
   EXPECT_EQ(trace.exit_code, 0) << trace.err;
-  EXPECT_NE(trace.err.find("taken by default: n=1,"), std::string::npos) << trace.err;
+  EXPECT_NE(trace.err.find("taken by default: coordinate_mode=half_pixel,"), std::string::npos) << trace.err;
   EXPECT_EQ(trace.out.rfind("resize n=1,", 0), 0u) << "a trace says of what: " << trace.out;
 }
 

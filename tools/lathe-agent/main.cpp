@@ -181,11 +181,11 @@ int main(int argc, char** argv) {
                  "jetson_clocks instead");
   app.add_option("--lease", flags.lease_seconds, "Seconds of silence until another client may take the board")
       ->capture_default_str()
-      ->check(NumberAboveZero());
+      ->check(lathe::NumberAboveZero());
   app.add_option("--run-limit", flags.run_seconds, "Seconds that no candidate may exceed, whatever a client asks")
       ->capture_default_str()
-      ->check(NumberAboveZero());
-  app.add_option("--build-limit", flags.build_seconds, "Likewise for compiling")->capture_default_str()->check(NumberAboveZero());
+      ->check(lathe::NumberAboveZero());
+  app.add_option("--build-limit", flags.build_seconds, "Likewise for compiling")->capture_default_str()->check(lathe::NumberAboveZero());
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {
