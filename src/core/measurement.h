@@ -37,7 +37,7 @@ struct Measurement {
   double run_seconds = 0;                     // how long the device was held for it
   double max_error = 0;                       // largest deviation from the reference, in units of the tolerance (1 = just allowed)
   std::optional<double> joules;               // per run, idle subtracted; where a sensor was watched
-  std::map<std::string, double> build_facts;  // code_bytes, registers, spills, …: features for the cost model
+  std::map<std::string, double> build_facts;  // code_bytes, registers, spills, …
   std::map<std::string, std::string> conditions;  // clocks, temperature, load before and after
   bool cut_early = false;                         // stopped after few samples because it was clearly slower than the best so far
   int64_t finished_unix_ms = 0;

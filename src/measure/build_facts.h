@@ -1,4 +1,4 @@
-// What can be read off a built object for next to nothing: features for the cost model.
+// What can be read off a built object for next to nothing.
 #pragma once
 
 #include <filesystem>

@@ -19,7 +19,6 @@ struct Observation {
   Point point;
   bool ok = false;
   double objective = std::numeric_limits<double>::infinity();  // lower is better; infinity unless ok
-  std::map<std::string, double> build_facts;
 };
 
 class Strategy {

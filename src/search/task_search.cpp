@@ -103,7 +103,7 @@ void TaskSearch::Resume(size_t arm, const std::vector<Measurement>& measurements
     ++given_out_;
     ++from_history_;
     const double objective = records_.back().objective;
-    observations.push_back({point, std::isfinite(objective), objective, measurement.build_facts});
+    observations.push_back({point, std::isfinite(objective), objective});
   }
   if (!observations.empty()) Tell(arm, std::move(observations));
 }
@@ -176,7 +176,7 @@ void TaskSearch::Take(const Trial& trial, const Measurement& measurement) {
     const double objective = records_.back().objective;
     measured_seconds_ += measurement.build_seconds + measurement.run_seconds;
     ++trials_measured_;
-    Tell(trial.arm, {{trial.point, std::isfinite(objective), objective, measurement.build_facts}});
+    Tell(trial.arm, {{trial.point, std::isfinite(objective), objective}});
   }
   StartFinalsWhenSettled();
 }

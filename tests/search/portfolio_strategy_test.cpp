@@ -58,7 +58,7 @@ TEST(Portfolio, ShiftsTrialsToTheArmThatImproves) {
     const bool second = points[0][1] == 1;
     of_second += second ? 1 : 0;
     // The second arm's points get better and better, the first arm's never do.
-    portfolio.Observe({{points[0], true, second ? 50.0 - points[0][0] : 100.0, {}}});
+    portfolio.Observe({{points[0], true, second ? 50.0 - points[0][0] : 100.0}});
   }
   EXPECT_GT(of_second, 30U);
 }
@@ -69,7 +69,7 @@ TEST(Portfolio, TellsEveryArmWhatAnyOfThemFound) {
   arms.push_back(std::make_unique<ListStrategy>(Fixture::Row(0), &fixture.first_observed));
   arms.push_back(std::make_unique<ListStrategy>(Fixture::Row(1), &fixture.second_observed));
   PortfolioStrategy portfolio(fixture.context, std::move(arms));
-  for (const Point& point : portfolio.Propose(6)) portfolio.Observe({{point, true, 1.0, {}}});
+  for (const Point& point : portfolio.Propose(6)) portfolio.Observe({{point, true, 1.0}});
   EXPECT_EQ(fixture.first_observed, 6U);
   EXPECT_EQ(fixture.second_observed, 6U);
 }

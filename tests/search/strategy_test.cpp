@@ -23,8 +23,8 @@ std::unique_ptr<Strategy> Make(const std::string& name, const Space& space, uint
 }
 
 Observation Answer(const Space& space, const Point& point) {
-  if (!test::TileBuilds(space, point)) return {point, false, std::numeric_limits<double>::infinity(), {}};
-  return {point, true, test::TileSeconds(space, point), {}};
+  if (!test::TileBuilds(space, point)) return {point, false, std::numeric_limits<double>::infinity()};
+  return {point, true, test::TileSeconds(space, point)};
 }
 
 // The best seconds found with `budget` trials of TileSpace, proposed four at a time with four in flight.
@@ -72,7 +72,7 @@ TEST_P(EveryStrategy, ProposesEveryPointOfASmallSpaceOnceAndThenNone) {
     for (const Point& point : points) {
       EXPECT_TRUE(space.IsValid(point));
       EXPECT_TRUE(proposed.insert(point).second) << "proposed twice";
-      observations.push_back({point, true, 1.0 + point[0] + point[1], {}});
+      observations.push_back({point, true, 1.0 + point[0] + point[1]});
     }
     strategy->Observe(observations);
     ASSERT_LE(proposed.size(), valid);
@@ -88,7 +88,7 @@ TEST_P(EveryStrategy, NeverProposesWhatItOnlyObserved) {
   std::vector<Observation> known;
   space.ForEach([&](const Point& point) {
     if ((point[0] + point[1]) % 2 == 0) {
-      known.push_back({point, true, 1.0 + point[0], {}});
+      known.push_back({point, true, 1.0 + point[0]});
       met.insert(point);
     }
     return true;
@@ -97,7 +97,7 @@ TEST_P(EveryStrategy, NeverProposesWhatItOnlyObserved) {
   for (std::vector<Point> points = strategy->Propose(5); !points.empty(); points = strategy->Propose(5)) {
     for (const Point& point : points) {
       EXPECT_TRUE(met.insert(point).second);
-      strategy->Observe({{point, true, 1.0 + point[1], {}}});
+      strategy->Observe({{point, true, 1.0 + point[1]}});
     }
   }
   EXPECT_EQ(met.size(), 36u);
@@ -114,7 +114,7 @@ TEST_P(EveryStrategy, GoesOnToTheEndWhenEverythingFails) {
   size_t proposed = 0;
   for (std::vector<Point> points = strategy->Propose(4); !points.empty(); points = strategy->Propose(4)) {
     proposed += points.size();
-    for (const Point& point : points) strategy->Observe({{point, false, std::numeric_limits<double>::infinity(), {}}});
+    for (const Point& point : points) strategy->Observe({{point, false, std::numeric_limits<double>::infinity()}});
   }
   EXPECT_EQ(proposed, 32u);
 }
@@ -146,7 +146,7 @@ TEST_P(EveryStrategy, ProposesFromAVastSpaceWithoutWalkingIt) {
   for (int round = 0; round < 6; ++round) {
     const std::vector<Point> points = strategy->Propose(8);
     proposed += points.size();
-    for (const Point& point : points) strategy->Observe({{point, true, 1.0 + point[0] + point[3], {}}});
+    for (const Point& point : points) strategy->Observe({{point, true, 1.0 + point[0] + point[3]}});
   }
   EXPECT_EQ(proposed, 48u);
 }
@@ -182,7 +182,7 @@ TEST(Strategy, ModelLearnsWhatFails) {
           const bool ok = point[0] + point[1] < 12;
           failed += ok ? 0 : 1;
           strategy->Observe(
-              {{point, ok, ok ? 30.0 - point[0] - point[1] : std::numeric_limits<double>::infinity(), {}}});  // best beside the cliff
+              {{point, ok, ok ? 30.0 - point[0] - point[1] : std::numeric_limits<double>::infinity()}});  // best beside the cliff
         }
       }
     }

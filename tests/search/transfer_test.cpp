@@ -58,7 +58,7 @@ Course Search(const std::vector<BorrowedSource>& lenders, const std::string& str
       EXPECT_TRUE(space.IsValid(point));
       EXPECT_TRUE(seen.insert(point).second) << "proposed twice";
       const bool ok = test::TileBuilds(space, point);
-      observations.push_back({point, ok, ok ? test::TileSeconds(space, point) : std::numeric_limits<double>::infinity(), {}});
+      observations.push_back({point, ok, ok ? test::TileSeconds(space, point) : std::numeric_limits<double>::infinity()});
       best = std::min(best, observations.back().objective);
       course.best.push_back(best);
     }
