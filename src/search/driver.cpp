@@ -41,6 +41,7 @@ class Driver {
   void Lend(size_t task);
   void MindTheGain();
   std::vector<TaskState> States(const std::vector<bool>& asked) const;
+  size_t FirstTrials(size_t task) const;
   size_t GivenOut() const;
   void ReportProgress();
   TuneReport Report(const std::string& state);
@@ -85,7 +86,8 @@ Driver::Driver(const std::vector<TuneTask>& tasks, Measurer& measurer, Journal& 
       journal_(journal),
       options_(options),
       clock_(options.clock ? options.clock : MachineSeconds),
-      schedule_(tasks.size(), options.search.trials) {
+      schedule_(tasks.size(), options.search.trials,
+                options.max_seconds > 0 ? TrialSchedule::Limit::kSeconds : TrialSchedule::Limit::kTrials) {
   options_.search.most_trials = schedule_.most_each();
   most_in_flight_ = std::max<size_t>(1, options.in_flight > 0 ? options.in_flight : measurer.capacity());
   const size_t wanted = options.batch > 0 ? options.batch : std::min<size_t>(8, most_in_flight_ / 2);
@@ -134,12 +136,15 @@ size_t Driver::GivenOut() const {
   return given;
 }
 
+// One of each template, and two at least: from one time nothing can be told of the next.
+size_t Driver::FirstTrials(size_t task) const { return std::max<size_t>(2, tasks_[task].templates.size()); }
+
 std::vector<TaskState> Driver::States(const std::vector<bool>& asked) const {
   std::vector<TaskState> states;
   for (size_t i = 0; i < searches_.size(); ++i) {
     const TaskSearch& search = searches_[i];
-    states.push_back({search.given_out(), search.in_flight(), !asked[i] && !search.done(), search.task().weight, search.best(),
-                      search.searching() ? search.ExpectedGain() : 0, search.seconds_per_trial()});
+    states.push_back({search.given_out(), search.in_flight(), FirstTrials(i), !asked[i] && !search.done(), search.task().weight,
+                      search.best(), search.searching() ? search.ExpectedGain() : 0, search.seconds_per_trial()});
   }
   return states;
 }
@@ -206,9 +211,9 @@ Status Driver::Fill() {
     const size_t left = given < schedule_.total() ? schedule_.total() - given : batch_;
     // Of a floor's first trials only those, so that all tasks have a time before any goes on.
     size_t count = std::min(batch_, left);
-    if (searches_.size() > 1 && searches_[task].given_out() < 2) count = std::min<size_t>(count, 2 - searches_[task].given_out());
-    if (options_.search.warm && !lent_[task] && searches_[task].searching() && (searches_.size() == 1 || searches_[task].given_out() >= 2))
-      Lend(task);
+    const size_t first = FirstTrials(task), tried = searches_[task].given_out();
+    if (searches_.size() > 1 && tried < first) count = std::min(count, first - tried);
+    if (options_.search.warm && !lent_[task] && searches_[task].searching() && (searches_.size() == 1 || tried >= first)) Lend(task);
     const std::vector<Trial> trials = Timed(&report_.overhead.propose, [&] { return searches_[task].Next(count); });
     if (trials.empty()) asked[task] = true;
     for (const Trial& trial : trials) {

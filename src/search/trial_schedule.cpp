@@ -7,7 +7,7 @@
 namespace lathe {
 namespace {
 
-constexpr size_t kFirstTrials = 2;
+constexpr size_t kLeastFloor = 8;
 
 double Time(const TaskState& task) { return std::isfinite(task.best) ? task.weight * task.best : std::numeric_limits<double>::infinity(); }
 
@@ -19,10 +19,11 @@ double Promise(const TaskState& task) {
 
 }  // namespace
 
-TrialSchedule::TrialSchedule(size_t tasks, size_t trials_each)
+TrialSchedule::TrialSchedule(size_t tasks, size_t trials_each, Limit limit)
     : tasks_(tasks),
       trials_each_(trials_each),
-      floor_(tasks == 1 ? trials_each : std::min(trials_each, std::max<size_t>(8, trials_each / 5))),
+      floor_(tasks == 1 ? trials_each
+                        : std::min(trials_each, limit == Limit::kSeconds ? kLeastFloor : std::max(kLeastFloor, trials_each / 5))),
       most_each_(tasks == 1 ? trials_each : 4 * trials_each) {}
 
 std::optional<size_t> TrialSchedule::Turn(const std::vector<TaskState>& tasks) const {
@@ -33,14 +34,13 @@ std::optional<size_t> TrialSchedule::Turn(const std::vector<TaskState>& tasks) c
     }
     return turn.has_value();
   };
-  const size_t first = std::min(kFirstTrials, floor_);
-  if (choose([&](const TaskState& task) { return task.trials < first; },
+  if (choose([&](const TaskState& task) { return task.trials < std::min(task.first, floor_); },
              [](const TaskState& a, const TaskState& b) { return a.trials < b.trials; }))
     return turn;
   if (choose([&](const TaskState& task) { return task.trials < floor_; },
              [](const TaskState& a, const TaskState& b) {
                // Who has begun its floor ends it first.
-               const bool begun_a = a.trials > kFirstTrials, begun_b = b.trials > kFirstTrials;
+               const bool begun_a = a.trials > a.first, begun_b = b.trials > b.first;
                return begun_a != begun_b ? begun_a : Time(a) > Time(b);
              }))
     return turn;

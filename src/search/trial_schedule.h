@@ -2,9 +2,10 @@
 //
 // A task's gain per second is: how often the network runs it, times its best time so far, times the fraction by which its next trial is
 // expected to shorten that, over what a trial costs. This is the gradient of Ansor's task scheduler (Zheng et al., 2020) per second instead
-// of per trial. Trials in flight count as if they had been answered without success. Every task gets a floor first: two trials each in
-// turn, so that all have a time; then the rest of the floor one task after the other, the most expensive first, so that later ones can
-// borrow from earlier ones.
+// of per trial. Trials in flight count as if they had been answered without success. Every task gets a floor first: a trial of each of its
+// templates in turn, because no gain can tell what an untried one would bring; then the rest of the floor one task after the other, the
+// most expensive first, so that later ones can borrow from earlier ones. Where seconds are limited the floor is small, or the first tasks'
+// would use them up.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +17,7 @@ namespace lathe {
 struct TaskState {
   size_t trials = 0;  // given out, those in flight included
   size_t in_flight = 0;
+  size_t first = 2;              // trials in which each of its templates is tried
   bool open = true;              // may have something to give now
   double weight = 1;             // how often the network runs it
   double best = 0;               // seconds; infinity when nothing worked yet
@@ -25,7 +27,8 @@ struct TaskState {
 
 class TrialSchedule {
  public:
-  TrialSchedule(size_t tasks, size_t trials_each);
+  enum class Limit { kTrials, kSeconds };  // what the run is expected to end by
+  TrialSchedule(size_t tasks, size_t trials_each, Limit limit);
 
   size_t total() const { return tasks_ * trials_each_; }
   size_t floor() const { return floor_; }          // trials that every task gets, whatever it promises

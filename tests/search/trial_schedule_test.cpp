@@ -19,7 +19,7 @@ TaskState State(size_t trials, double best, double gain) {
 }
 
 TEST(TrialSchedule, GivesTwoTrialsToEveryTaskThenEndsOneFloorAfterTheOther) {
-  const TrialSchedule schedule(3, 50);
+  const TrialSchedule schedule(3, 50, TrialSchedule::Limit::kTrials);
   ASSERT_EQ(schedule.floor(), 10u);
   std::vector<TaskState> tasks(3, State(0, kUnknown, kUnknown));
   const double best[] = {1, 5, 2};
@@ -36,8 +36,30 @@ TEST(TrialSchedule, GivesTwoTrialsToEveryTaskThenEndsOneFloorAfterTheOther) {
   for (const TaskState& task : tasks) EXPECT_EQ(task.trials, 10u);
 }
 
+TEST(TrialSchedule, TriesEachTemplateOfEveryTaskBeforeAnyGoesOn) {
+  const TrialSchedule schedule(2, 50, TrialSchedule::Limit::kTrials);
+  std::vector<TaskState> tasks(2, State(0, kUnknown, kUnknown));
+  tasks[1].first = 4;
+  for (int i = 0; i < 6; ++i) {
+    const size_t turn = *schedule.Turn(tasks);
+    ++tasks[turn].trials;
+    tasks[turn].best = turn == 0 ? 5 : 1;
+  }
+  EXPECT_EQ(tasks[0].trials, 2u) << "though it is the more expensive one";
+  EXPECT_EQ(tasks[1].trials, 4u);
+}
+
+TEST(TrialSchedule, LeavesSecondsForAllTasksWhereTheyAreLimited) {
+  const TrialSchedule by_trials(2, 200, TrialSchedule::Limit::kTrials), by_seconds(2, 200, TrialSchedule::Limit::kSeconds);
+  const std::vector<TaskState> tasks = {State(8, 1, 0.01), State(8, 1, 0.02)};
+  EXPECT_EQ(by_trials.floor(), 40u);
+  EXPECT_EQ(by_seconds.floor(), 8u);
+  EXPECT_EQ(by_trials.Turn(tasks), 0u) << "the floor of one task, whatever it promises";
+  EXPECT_EQ(by_seconds.Turn(tasks), 1u) << "by what it promises";
+}
+
 TEST(TrialSchedule, FollowsTheGainPerSecondOfTheWholeNetwork) {
-  const TrialSchedule schedule(2, 50);
+  const TrialSchedule schedule(2, 50, TrialSchedule::Limit::kTrials);
   std::vector<TaskState> tasks = {State(20, 1, 0.01), State(20, 1, 0.02)};
   EXPECT_EQ(schedule.Turn(tasks), 1u);
   tasks[0].weight = 3;  // the layer occurs three times
@@ -53,7 +75,7 @@ TEST(TrialSchedule, FollowsTheGainPerSecondOfTheWholeNetwork) {
 }
 
 TEST(TrialSchedule, KnowsNoGainBeforeEveryTaskHasItsFloor) {
-  const TrialSchedule schedule(2, 50);
+  const TrialSchedule schedule(2, 50, TrialSchedule::Limit::kTrials);
   std::vector<TaskState> tasks = {State(20, 1, 0.01), State(4, 1, 0.01)};
   EXPECT_TRUE(std::isinf(schedule.GainWithin(1, tasks)));
   tasks[1].trials = 20;
@@ -62,7 +84,7 @@ TEST(TrialSchedule, KnowsNoGainBeforeEveryTaskHasItsFloor) {
 }
 
 TEST(TrialSchedule, ExpectsLaterTrialsToGainLess) {
-  const TrialSchedule schedule(1, 50);
+  const TrialSchedule schedule(1, 50, TrialSchedule::Limit::kTrials);
   const std::vector<TaskState> tasks = {State(100, 1, 1e-3)};
   const double short_while = schedule.GainWithin(10, tasks), twice_the_trials = schedule.GainWithin(100, tasks),
                long_while = schedule.GainWithin(1e6, tasks);
@@ -72,7 +94,7 @@ TEST(TrialSchedule, ExpectsLaterTrialsToGainLess) {
 }
 
 TEST(TrialSchedule, ExpectsAMinuteToGoWhereItBringsMost) {
-  const TrialSchedule schedule(2, 50);
+  const TrialSchedule schedule(2, 50, TrialSchedule::Limit::kTrials);
   std::vector<TaskState> tasks = {State(50, 1, 0.01), State(50, 1, 0.01)};
   const double both = schedule.GainWithin(60, tasks);
   tasks[1].open = false;
@@ -81,7 +103,7 @@ TEST(TrialSchedule, ExpectsAMinuteToGoWhereItBringsMost) {
 }
 
 TEST(TrialSchedule, LeavesATaskAloneItsWholeBudget) {
-  const TrialSchedule schedule(1, 50);
+  const TrialSchedule schedule(1, 50, TrialSchedule::Limit::kTrials);
   EXPECT_EQ(schedule.total(), 50u);
   EXPECT_EQ(schedule.most_each(), 50u);
 }
