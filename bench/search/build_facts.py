@@ -93,6 +93,8 @@ def main():
             cells = [quality(columns, speeds, learnt) for columns in (parameters, facts, numpy.hstack([parameters, facts]))]
             rows.append((learnt, cells))
             print(f"| {template} | {len(configs)} | {learnt} | " + " | ".join(f"{c:.2f}, {f:.2f}" for c, f in cells) + " |")
+    if not rows:
+        raise SystemExit(f"{flags.out}: no log in it has {FEWEST} configs of one template")
     for learnt in LEARNT:
         of_learnt = [cells for count, cells in rows if count == learnt]
         means = [(statistics.fmean(c[i][0] for c in of_learnt), statistics.fmean(c[i][1] for c in of_learnt)) for i in range(3)]

@@ -14,8 +14,8 @@ namespace lathe {
 
 class ClockLock {
  public:
-  // `clock`: MHz, or "max". Where the driver refuses (who is not root may not), there is a lock that holds nothing and says so in `state`.
-  // Fails for a device or clock that does not exist.
+  // `clock`: MHz, or "max". Where the driver refuses (who is not root may not, or it has no such clock), there is a lock that holds nothing
+  // and says so in `state`. Fails for a device that does not exist.
   static Result<ClockLock> Take(const std::filesystem::path& worker_program, size_t device, const std::string& clock);
 
   ClockLock(ClockLock&& other) noexcept;

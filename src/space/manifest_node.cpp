@@ -1,11 +1,11 @@
 #include "space/manifest_node.h"
 
-#include "core/json_mistake.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <set>
+
+#include "core/json_mistake.h"
 
 namespace lathe {
 

@@ -20,7 +20,7 @@ enum ExitCode {
   kExitUsage = 2,         // the command line is wrong
   kExitInvalidInput = 3,  // a file, manifest or workload is wrong, or the file is not there
   kExitNotFound = 4,      // nothing fits: no such template, no record, not tuned under --strict
-  kExitIncomplete = 5,    // done, but with findings: unknown nodes, failed checks, tasks without a winner
+  kExitIncomplete = 5,    // done, but with findings: unknown nodes, failed checks, tasks without a winner, operators left out
   kExitStopped = 130,     // Ctrl-C; what was measured is in the log
 };
 

@@ -85,7 +85,7 @@ Status CheckNamesInLog(TuningLog& log, const LogFilter& filter) {
                            [&] { return log.Names(TuningLog::Kind::kOperator); });
       !known)
     return known;
-  if (Status known = check({.template_name = filter.template_name}, "template", filter.template_name,
+  if (Status known = check({.operator_name = filter.operator_name, .template_name = filter.template_name}, "template", filter.template_name,
                            [&] { return log.Names(TuningLog::Kind::kTemplate, filter.operator_name); });
       !known)
     return known;

@@ -21,7 +21,8 @@ int main(int argc, char** argv) {
   app.footer(
       "Exit status: 0 done; 1 the world failed (disk, compiler, board, a device or driver that is not here); 2 wrong command line;\n"
       "3 a file or workload is wrong, or the file is not there; 4 nothing fits (no such name, no record, not tuned under --strict);\n"
-      "5 done with findings (unknown nodes, failed checks, no winner); 130 stopped by Ctrl-C (what was measured is in the log).");
+      "5 done with findings (unknown nodes, failed checks, no winner, an operator left out);\n"
+      "130 stopped by Ctrl-C (what was measured is in the log).");
   app.set_version_flag("--version", "lathe " LATHE_VERSION);
   app.require_subcommand(1);
   app.fallthrough();

@@ -54,10 +54,10 @@ struct WeightedWorkload {
   double weight = 1;
 };
 
-// Tunes every workload that some template computes; the others are named in `skipped` with the reason.
 // Which options do not go together; empty where they do.
 std::string Contradiction(const SessionOptions& options, bool build_only);
 
+// Tunes every workload that some template computes; the others are named in `skipped` with the reason.
 Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vector<WeightedWorkload>& workloads,
                                  const SessionOptions& options, std::vector<std::string>& skipped);
 

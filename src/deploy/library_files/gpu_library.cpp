@@ -59,7 +59,7 @@ extern "C" int lathe_gpu_find(const char* workload) {
   for (size_t i = 0; workload != nullptr && i < lathe_gpu_count; ++i) {
     const std::vector<std::string> lacks = Lacking(lathe_gpu_infos[i].workload, workload);
     if (!lacks.empty()) {
-      const bool same_operator = lacks.front().back() != ':';
+      const bool same_operator = lacks.front().empty() || lacks.front().back() != ':';
       if (same_operator && (near == lathe_gpu_count || lacks.size() < near_lacks.size())) near = i, near_lacks = lacks;
       continue;
     }
