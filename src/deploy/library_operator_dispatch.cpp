@@ -165,7 +165,7 @@ Result<std::string> LibraryOperator::Dispatch() const {
     }
     defaults += (defaults.empty() ? "" : ", ") + value;
   }
-  std::string constants, is_constant = "false", run_tensors, alignment;
+  std::string constants, is_constant = "false", run_tensors, checks;
   for (size_t t = 0; t < tensors.size(); ++t) {
     if (tensors[t].role == TensorRole::kConstant) {
       constants += fmt::format("  plain[{}] = {};\n", t, tensors[t].name);
@@ -176,10 +176,18 @@ Result<std::string> LibraryOperator::Dispatch() const {
     // An absent one is null to a kernel, whatever the caller gives.
     run_tensors += fmt::format("{}kernel->bytes[{}] == 0 ? nullptr : const_cast<void*>(static_cast<const void*>({}))", t == 0 ? "" : ", ",
                                t, tensors[t].name);
-    alignment += fmt::format(
+    checks += fmt::format(
         "  if (const lathe_status bad = lathe_check_pointer(\"{0}\", \"{1}\", {1}, kernel->bytes[{2}]); bad != LATHE_OK) return bad;\n", op,
         tensors[t].name, t);
   }
+  // Constants are copies of the handle's own.
+  for (size_t out = 0; out < tensors.size(); ++out)
+    for (size_t t = 0; t < tensors.size() && tensors[out].role == TensorRole::kOut; ++t)
+      if (tensors[t].role == TensorRole::kIn || (tensors[t].role == TensorRole::kOut && t < out))
+        checks += fmt::format(
+            "  if (const lathe_status bad = lathe_check_apart(\"{0}\", \"{1}\", {1}, kernel->bytes[{2}], \"{3}\", {3}, "
+            "kernel->bytes[{4}]); bad != LATHE_OK) return bad;\n",
+            op, tensors[t].name, t, tensors[out].name, out);
   return FilledLibraryFile("dispatch.cpp", {
                                                {"@OP@", op},
                                                {"@TENSORS@", std::to_string(tensors.size())},
@@ -199,7 +207,7 @@ Result<std::string> LibraryOperator::Dispatch() const {
                                                {"@CONSTANTS@", constants},
                                                {"@IS_CONSTANT@", is_constant},
                                                {"@RUN_TENSORS@", run_tensors},
-                                               {"@ALIGNMENT@", alignment},
+                                               {"@CHECKS@", checks},
                                                {"@DYNAMIC@", dynamic_count == 0 ? "0" : dynamic_values},
                                            });
 }

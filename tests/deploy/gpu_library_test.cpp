@@ -172,6 +172,7 @@ TEST(GpuLibrary, IsFoundWhereItWasInstalledAndFindsAKernelByWhatMakesItUnlikeThe
 
 constexpr const char* kCudaProgram = R"(
 #include <cstdio>
+#include <cstring>
 #include <vector>
 #include "lathe_gpu_kernels.h"
 int main() {
@@ -189,6 +190,11 @@ int main() {
   }
   if (lathe_gpu_run(kernel, nullptr, tensors, 0) == LATHE_GPU_OK) return 4;  // the workspace is missing
   if (lathe_gpu_run(kernel, nullptr, tensors, address(workspace)) != LATHE_GPU_OK) return 5;
+  for (const unsigned long long within : {address(input), address(input) + 4000}) {
+    const lathe_gpu_memory in_place[] = {address(input), address(weight), 0, within};
+    if (lathe_gpu_run(kernel, nullptr, in_place, address(workspace)) != LATHE_GPU_INVALID_ARGUMENT) return 7;
+    if (std::strstr(lathe_gpu_last_error(), "share memory") == nullptr) return 8;
+  }
   lathe_gpu_destroy(kernel);
   for (const float each : output)
     if (each != 6.5f) return 6;

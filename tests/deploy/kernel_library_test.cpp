@@ -162,6 +162,17 @@ int main() {
   added.Run(in, more, out);
   assert(out[0] == 1 && out[1] == 1 && out[6] == 3);
   try { added.Run(in, nullptr, out); assert(false); } catch (const lathe::KernelError& e) { assert(e.status() == LATHE_INVALID_ARGUMENT); }
+  // Nothing is computed in place, wholly or in part; neighbours are no harm.
+  float* both = (float*)lathe_alloc(2 * 4032);
+  memcpy(both, more, 4032);
+  for (float* output : {both, both + 992}) {
+    try { added.Run(in, both, output); assert(false); } catch (const lathe::KernelError& e) {
+      assert(e.status() == LATHE_INVALID_ARGUMENT && strstr(e.what(), "'residual' and 'output' share memory") != nullptr);
+    }
+  }
+  added.Run(in, both, both + 1008);
+  assert(memcmp(both + 1008, out, 4032) == 0);
+  lathe_free(both), lathe_free(more);
   w.residual = 0;
   lathe_conv2d* none = nullptr;
   assert(lathe_conv2d_create(&w, weight, bias, LATHE_STRICT, &none) == LATHE_NOT_TUNED && none == nullptr && strstr(lathe_last_error(), "h=9 instead of 8") != nullptr);

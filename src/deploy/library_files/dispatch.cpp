@@ -200,7 +200,7 @@ const char* lathe_@OP@_reason(const lathe_@OP@* kernel) { return kernel->reason;
 
 lathe_status lathe_@OP@_run(lathe_@OP@* kernel, @RUN_ARGUMENTS@const lathe_parallel* parallel) {
   if (kernel == nullptr) return lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: kernel must not be null");
-@ALIGNMENT@  void* const tensors[kTensors] = {@RUN_TENSORS@};
+@CHECKS@  void* const tensors[kTensors] = {@RUN_TENSORS@};
   const int64_t dynamic[] = {@DYNAMIC@};
   const lathe_call call = {tensors, dynamic, kernel->workspace, parallel != nullptr ? parallel : lathe_one_thread()};
   const int refused = kernel->entry != nullptr ? kernel->entry->run(&call) : kernel->fallback(&kernel->facts, &call);

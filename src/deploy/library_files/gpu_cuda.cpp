@@ -75,6 +75,7 @@ lathe_gpu_status lathe_gpu_launch(void* kernel, const LatheLaunch& launch, lathe
   return error == 0 ? LATHE_GPU_OK : Failed(launch.kernel, error);
 }
 
+bool lathe_gpu_overlap(lathe_gpu_memory a, size_t a_bytes, lathe_gpu_memory b, size_t b_bytes) { return a < b + b_bytes && b < a + a_bytes; }
 void lathe_gpu_free(lathe_gpu_memory memory) { Cuda().MemFree(memory); }
 void lathe_gpu_release_kernel(void*) {}
 void lathe_gpu_unload(void* program) { Cuda().ModuleUnload(program); }

@@ -38,6 +38,8 @@ lathe_gpu_status lathe_gpu_allocate(lathe_gpu_device device, size_t bytes, lathe
 // Enqueues; `values` are pointers to a kernel's arguments, of so many `bytes` each.
 lathe_gpu_status lathe_gpu_launch(void* kernel, const LatheLaunch& launch, lathe_gpu_queue queue, size_t count, const void* const* values,
                                   const size_t* bytes);
+// Whether two tensors share memory, as far as their handles tell.
+bool lathe_gpu_overlap(lathe_gpu_memory a, size_t a_bytes, lathe_gpu_memory b, size_t b_bytes);
 void lathe_gpu_free(lathe_gpu_memory memory);
 void lathe_gpu_release_kernel(void* kernel);
 void lathe_gpu_unload(void* program);

@@ -56,8 +56,9 @@ int lathe_gpu_find(const char* workload);
 typedef struct lathe_gpu_kernel lathe_gpu_kernel;
 lathe_gpu_status lathe_gpu_create(size_t index, lathe_gpu_device device, lathe_gpu_queue queue, const lathe_gpu_memory* constants,
                                   const char* cache, lathe_gpu_kernel** kernel);
-/* Enqueues, and returns. `tensors`: one a tensor, in the table's order. `workspace`: the table's workspace_bytes, or null where that is 0. A packed
- * constant needs no entry any more. One thread at a time per handle. */
+/* Enqueues, and returns. `tensors`: one a tensor, in the table's order. An output shares memory with no other tensor; this is checked, but for
+ * OpenCL's sub-buffers of one buffer. `workspace`: the table's workspace_bytes, or null where that is 0. A packed constant needs no entry any more.
+ * One thread at a time per handle. */
 lathe_gpu_status lathe_gpu_run(lathe_gpu_kernel* kernel, lathe_gpu_queue queue, const lathe_gpu_memory* tensors, lathe_gpu_memory workspace);
 /* The device must be done with it. */
 void lathe_gpu_destroy(lathe_gpu_kernel* kernel);

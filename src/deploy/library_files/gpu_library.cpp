@@ -130,6 +130,22 @@ lathe_gpu_status Pack(lathe_gpu_kernel& handle, lathe_gpu_device device, lathe_g
   return LATHE_GPU_OK;
 }
 
+// Kernels read their inputs after they have begun to write.
+lathe_gpu_status CheckOutputsAreApart(const lathe_gpu_kernel& handle) {
+  const LatheKernelData& data = lathe_gpu_data[handle.index];
+  const lathe_gpu_kernel_info& info = lathe_gpu_infos[handle.index];
+  for (size_t out = 0; out < info.tensor_count; ++out) {
+    if (info.tensors[out].role != 'o' || info.tensors[out].bytes == 0) continue;
+    for (size_t i = 0; i < info.tensor_count; ++i) {
+      if (i == out || info.tensors[i].bytes == 0 || data.packed_bytes[i] > 0) continue;
+      if (lathe_gpu_overlap(handle.memory[i], info.tensors[i].bytes, handle.memory[out], info.tensors[out].bytes))
+        return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_run: %s: tensors '%s' and '%s' share memory; an output needs memory of its own",
+                              info.workload, info.tensors[i].name, info.tensors[out].name);
+    }
+  }
+  return LATHE_GPU_OK;
+}
+
 }  // namespace
 
 extern "C" lathe_gpu_status lathe_gpu_create(size_t index, lathe_gpu_device device, lathe_gpu_queue queue, const lathe_gpu_memory* constants,
@@ -167,6 +183,7 @@ extern "C" lathe_gpu_status lathe_gpu_run(lathe_gpu_kernel* kernel, lathe_gpu_qu
     return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_run: %s needs a workspace of %zu bytes", info.workload, info.workspace_bytes);
   for (size_t i = 0; i < info.tensor_count; ++i)
     kernel->memory[i] = data.packed_bytes[i] > 0 ? kernel->packed[i] : info.tensors[i].bytes > 0 ? tensors[i] : lathe_gpu_memory{};
+  if (const auto bad = CheckOutputsAreApart(*kernel); bad != LATHE_GPU_OK) return bad;
   for (const Step& step : kernel->run)
     if (const auto bad = Enqueue(*kernel, step, queue, data.dynamic, data.dynamic_count, info.workspace_bytes > 0 ? &workspace : nullptr);
         bad != LATHE_GPU_OK)

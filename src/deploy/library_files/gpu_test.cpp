@@ -123,6 +123,14 @@ static bool Check(size_t index, lathe_gpu_device device, cl_command_queue queue)
     std::printf("FAILED %s: %s (%d)\n", info.workload, good ? "the device gave up" : lathe_gpu_last_error(), finished);
     return false;
   }
+  std::vector<cl_mem> in_place = memory;
+  for (size_t i = 0; i < info.tensor_count; ++i)
+    for (size_t k = 0; k < info.tensor_count; ++k)
+      if (info.tensors[i].role == 'o' && info.tensors[k].role == 'i' && memory[k] != nullptr) in_place[i] = memory[k];
+  if (lathe_gpu_run(kernel, queue, in_place.data(), workspace) != LATHE_GPU_INVALID_ARGUMENT) {
+    std::printf("FAILED %s: an output in an input's memory was not refused\n", info.workload);
+    return false;
+  }
   if (test.reference(&call) != 0) return false;
   for (size_t i = 0; good && i < info.tensor_count; ++i) {
     if (info.tensors[i].role != 'o' || info.tensors[i].bytes == 0) continue;

@@ -45,6 +45,13 @@ lathe_status lathe_check_pointer(const char* op, const char* tensor, const void*
   return LATHE_OK;
 }
 
+lathe_status lathe_check_apart(const char* op, const char* tensor, const void* pointer, size_t bytes, const char* output, const void* output_pointer,
+                               size_t output_bytes) {
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(pointer), output_begin = reinterpret_cast<uintptr_t>(output_pointer);
+  if (bytes == 0 || output_bytes == 0 || begin + bytes <= output_begin || output_begin + output_bytes <= begin) return LATHE_OK;
+  return lathe_fail(LATHE_INVALID_ARGUMENT, "%s: tensors '%s' and '%s' share memory; an output needs memory of its own", op, tensor, output);
+}
+
 const lathe_parallel* lathe_one_thread() { return &kOneThread; }
 
 // Workers sleep between calls and take tasks one by one, so uneven tasks even out.

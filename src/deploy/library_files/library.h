@@ -10,6 +10,9 @@
 lathe_status lathe_fail(lathe_status status, const char* format, ...) __attribute__((format(printf, 2, 3)));
 // A tensor that has bytes must not be null and must lie on 64 bytes.
 lathe_status lathe_check_pointer(const char* op, const char* tensor, const void* pointer, size_t bytes);
+// An output's memory must not be another tensor's, too: kernels read their inputs after they have begun to write.
+lathe_status lathe_check_apart(const char* op, const char* tensor, const void* pointer, size_t bytes, const char* output, const void* output_pointer,
+                               size_t output_bytes);
 // The instruction set that the kernels use and this machine lacks; null when it lacks none.
 const char* lathe_cpu_lacks();
 const lathe_parallel* lathe_one_thread();
