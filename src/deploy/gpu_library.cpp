@@ -145,20 +145,28 @@ Status AddTest(const TemplateLibrary& library, const std::vector<PlannedKernel>&
   return {};
 }
 
+Result<std::optional<Candidate>> FirstOf(const KernelTemplate& tmpl, const Operator& op, const Workload& workload, const Target& target) {
+  Result<bool> applies = tmpl.Applies(op, workload, target);
+  if (!applies) return applies.error();
+  if (!*applies) return std::optional<Candidate>();
+  Result<Space> space = tmpl.SpaceFor(op, workload, target);
+  if (!space) return space.error();
+  const std::optional<Point> point = space->First();
+  return point ? std::optional<Candidate>(Candidate{workload, tmpl.name(), tmpl.hash(), space->ConfigAt(*point)}) : std::nullopt;
+}
+
 }  // namespace
 
 Result<std::optional<Candidate>> FirstCandidate(const TemplateLibrary& library, const Workload& workload, const Target& target) {
   Result<const Operator*> op = library.FindOperator(workload.operator_name);
   if (!op) return op.error();
+  std::optional<Error> unknown;  // where a template asks for a limit that the target lacks another may not
   for (const KernelTemplate* tmpl : library.TemplatesOf((*op)->name())) {
-    Result<bool> applies = tmpl->Applies(**op, workload, target);
-    if (!applies) return applies.error();
-    if (!*applies) continue;
-    Result<Space> space = tmpl->SpaceFor(**op, workload, target);
-    if (!space) return space.error();
-    if (const std::optional<Point> point = space->First())
-      return std::optional<Candidate>(Candidate{workload, tmpl->name(), tmpl->hash(), space->ConfigAt(*point)});
+    Result<std::optional<Candidate>> first = FirstOf(*tmpl, **op, workload, target);
+    if (first ? first->has_value() : first.error().code != ErrorCode::kIncompatible) return first;
+    if (!first && !unknown) unknown = first.error();
   }
+  if (unknown) return *unknown;
   return std::optional<Candidate>();
 }
 
@@ -167,10 +175,11 @@ Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, LibraryP
   for (PlannedKernel& kernel : plan.kernels) {
     if (!kernel.candidate) {
       Result<std::optional<Candidate>> first = FirstCandidate(library, kernel.workload, plan.target);
-      if (!first) return first.error();
-      kernel.candidate = *first;
-      kernel.reason +=
-          *first ? "; the first valid config of '" + (*first)->template_name + "' stands in" : "; no GPU template computes it: left out";
+      if (!first && first.error().code != ErrorCode::kIncompatible) return first.error();
+      if (first) kernel.candidate = *first;
+      kernel.reason += !first   ? "; left out: " + first.error().message
+                       : *first ? "; the first valid config of '" + (*first)->template_name + "' stands in"
+                                : "; no GPU template computes it: left out";
     }
     if (kernel.candidate) kernels.push_back(kernel);
   }

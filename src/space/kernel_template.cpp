@@ -34,8 +34,24 @@ bool IsNameOf(const Operator& op, const std::string& name) {
          std::any_of(op.attributes().begin(), op.attributes().end(), [&](const Attribute& attribute) { return equal(attribute.name); });
 }
 
+constexpr std::string_view kLimitPrefix = "target.";
+
 void AddTargetLimits(const Target& target, NumberMap& numbers) {
-  for (const auto& [name, value] : target.limits) numbers["target." + name] = value;
+  for (const auto& [name, value] : target.limits) numbers[std::string(kLimitPrefix) + name] = value;
+}
+
+// An expression could not be evaluated: why, where that is a limit which the target lacks. Logs and boards' agents keep targets as the
+// lathe of their time described them.
+Error WithoutLimit(const std::string& expression, const Target& target, const Error& otherwise) {
+  const Result<Expression> parsed = Expression::Parse(expression);
+  if (!parsed) return otherwise;
+  for (const std::string& name : parsed->names())
+    if (name.starts_with(kLimitPrefix) && target.limits.count(name.substr(kLimitPrefix.size())) == 0)
+      return Error{ErrorCode::kIncompatible,
+                   fmt::format("it asks for '{}', which is not among the limits of target '{}'. Either the name is misspelt, or an older "
+                               "lathe described the target: tune on it once more, or update the board's agent",
+                               name, target.Key())};
+  return otherwise;
 }
 
 std::vector<Value> ReadValues(const ManifestNode& node) {
@@ -202,7 +218,9 @@ Result<bool> KernelTemplate::Applies(const Operator& op, const Workload& workloa
   if (!numbers) return numbers.error();
   AddTargetLimits(target, *numbers);
   Result<double> applies = EvaluateText(ExpressionTextOf(manifest_["applies"]), *numbers);
-  if (!applies) return applies.error().In(fmt::format("template '{}', key 'applies'", name_));
+  if (!applies)
+    return WithoutLimit(ExpressionTextOf(manifest_["applies"]), target, applies.error())
+        .In(fmt::format("template '{}', key 'applies'", name_));
   return *applies != 0;
 }
 
@@ -226,8 +244,11 @@ Result<Space> KernelTemplate::SpaceFor(const Operator& op, const Workload& workl
     for (const auto& constraint : manifest_["constraints"])
       definition.constraints.push_back({ExpressionTextOf(constraint["require"]), constraint["why"]});
   Result<Space> space = Space::Create(std::move(definition));
-  if (!space) return space.error().In(fmt::format("template '{}/{}' for workload '{}'", operator_name_, name_, workload.Key()));
-  return space;
+  if (space) return space;
+  Error error = space.error();
+  if (manifest_.contains("constraints"))
+    for (const auto& constraint : manifest_["constraints"]) error = WithoutLimit(ExpressionTextOf(constraint["require"]), target, error);
+  return error.In(fmt::format("template '{}/{}' for workload '{}'", operator_name_, name_, workload.Key()));
 }
 
 Result<std::map<std::string, double>> KernelTemplate::Numbers(const Operator& op, const Workload& workload, const Target& target,

@@ -101,6 +101,42 @@ TEST(GpuLibrary, TakesTheFirstConfigWhereNothingWasTunedAndSaysSo) {
   EXPECT_THAT(files->at("src/gpu_table.cpp"), testing::HasSubstr("const size_t lathe_gpu_count = 1;"));
 }
 
+TEST(GpuLibrary, LeavesOutWhatATargetOfAnOlderLogCannotTellAboutAndBuildsTheRest) {
+  LibraryPlan plan{Gpu("opencl"), {Unplanned(Product(), "nms:n=200,max_out=50"), Unplanned(Product(), "resize:c=3,h=17,w=23,oh=9,ow=31")}};
+  plan.target.limits.erase("max_buffer_bytes");
+  const auto files = GenerateGpuLibrary(Product(), plan, SourceOf(Product(), plan.target));
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("left out: template 'nms/nms_gpu'"));
+  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("'target.max_buffer_bytes'"));
+  EXPECT_THAT(files->at("src/gpu_table.cpp"), testing::HasSubstr("const size_t lathe_gpu_count = 1;"));
+}
+
+TEST(GpuLibrary, TakesTheNextTemplateWhereOneAsksForALimitThatTheTargetLacks) {
+  Result<TempDir> dir = TempDir::Create("gpu-library");
+  ASSERT_TRUE(dir);
+  std::filesystem::create_directories(dir->path() / "scale");
+  const auto write = [&](const std::string& name, const std::string& text) { ASSERT_TRUE(WriteFile(dir->path() / "scale" / name, text)); };
+  write("operator.json", R"({"operator": "scale", "attributes": {"w": {"type": "int", "min": 1}},
+                             "tensors": {"x": {"role": "in", "dtype": "f32", "shape": ["w"]},
+                                         "y": {"role": "out", "dtype": "f32", "shape": ["w"]}}})");
+  write("reference.cpp", "");
+  for (const auto& [name, limit] : {std::pair("first_gpu", "target.newer"), {"second_gpu", "1"}}) {
+    write(std::string(name) + ".cl", "");
+    write(std::string(name) + ".json", fmt::format(R"({{"template": "{0}", "backend": "gpu", "source": "{0}.cl",
+                                                       "parameters": {{"STEP": {{"values": [1]}}}},
+                                                       "constraints": [{{"require": "STEP <= {1}", "why": ""}}],
+                                                       "launch": [{{"kernel": "k", "global": ["w"], "local": ["1"]}}]}})",
+                                                   name, limit));
+  }
+  const Result<TemplateLibrary> library = TemplateLibrary::Load(dir->path());
+  ASSERT_TRUE(library) << library.error().message;
+  Target target = Gpu("opencl");
+  const Workload workload = Unplanned(*library, "scale:w=5").workload;
+  EXPECT_EQ((*FirstCandidate(*library, workload, target))->template_name, "second_gpu");
+  target.limits["newer"] = 2;
+  EXPECT_EQ((*FirstCandidate(*library, workload, target))->template_name, "first_gpu");
+}
+
 TEST(GpuLibrary, BuildsWithoutLatheAndAgreesWithItsReferenceOnOpenCl) {
   Result<TempDir> dir = TempDir::Create("gpu-library");
   ASSERT_TRUE(dir);

@@ -65,5 +65,28 @@ TEST_F(Manifest, PutsWhatASourceIncludesIntoIt) {
   EXPECT_THAT(Refusal("{}"), HasSubstr("include 'absent.h' in line 1 of 'plain_cpu.cpp'"));
 }
 
+// A log, or a board's agent, may be older than what templates ask for.
+TEST_F(Manifest, NamesTheLimitThatATargetLacks) {
+  Write("plain_cpu.json", R"({"template": "plain_cpu", "backend": "cpu", "source": "plain_cpu.cpp", "applies": "target.threads == 1",
+                              "parameters": {"STEP": {"values": [1, 2, 4]}},
+                              "constraints": [{"require": "STEP < 4", "why": ""}, {"require": "STEP <= target.lanes", "why": ""}]})");
+  Result<TemplateLibrary> library = TemplateLibrary::Load(dir_->path());
+  ASSERT_TRUE(library) << library.error().message;
+  const Operator& op = **library->FindOperator("scale");
+  const KernelTemplate& tmpl = **library->FindTemplate("scale/plain_cpu");
+  const Workload workload = *op.Normalise({"scale", {{"w", int64_t{7}}}});
+  Target target{"cpu", "old", "board", {{"threads", 1}, {"lanes", 1}}, {}};
+  EXPECT_TRUE(*tmpl.Applies(op, workload, target));
+  EXPECT_EQ(tmpl.SpaceFor(op, workload, target)->CountValid(), 1u);
+  target.limits.erase("lanes");
+  const Error space = tmpl.SpaceFor(op, workload, target).error();
+  EXPECT_EQ(space.code, ErrorCode::kIncompatible);
+  EXPECT_THAT(space.message, HasSubstr("it asks for 'target.lanes', which is not among the limits of target 'cpu/old/board/threads=1'"));
+  target.limits.erase("threads");
+  const Error applies = tmpl.Applies(op, workload, target).error();
+  EXPECT_EQ(applies.code, ErrorCode::kIncompatible);
+  EXPECT_THAT(applies.message, HasSubstr("'target.threads'"));
+}
+
 }  // namespace
 }  // namespace lathe

@@ -129,6 +129,13 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
           ? GenerateLibrary(*library, *plan)
           : GenerateGpuLibrary(*library, *plan, [&](const Candidate& candidate) { return ProgramFor(*library, *target, shop, candidate); });
   if (!files) return Fail(files.error());
+  for (const PlannedKernel& kernel : plan->kernels) {
+    if (kernel.candidate || target->backend == "cpu") continue;
+    const Result<std::optional<Candidate>> first = FirstCandidate(*library, kernel.workload, *target);
+    if (!first || !*first)
+      fmt::print(stderr, "lathe: {} is left out: {}\n", kernel.workload.Key(),
+                 first ? "no GPU template computes it" : first.error().message);
+  }
   if (Status written = WriteLibrary(*files, flags.out); !written) return Fail(written.error());
   std::fflush(stdout);
   if (inexact > 0) fmt::print(stderr, "{} of {} workloads are not tuned exactly\n", inexact, plan->kernels.size());
