@@ -30,6 +30,7 @@ nlohmann::json RunOptions(const std::vector<WeightedWorkload>& workloads, const 
                         {"threads", options.threads},           {"cold_cache", options.cold_cache}, {"workloads", ShortHash(keys)},
                         {"objective", options.objective.Text()}};
   if (!options.templates.empty()) run["templates"] = options.templates;
+  if (!options.lock_clocks.empty()) run["lock_clocks"] = options.lock_clocks;  // samples at another clock are not to be pooled
   return run;
 }
 
