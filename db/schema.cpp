@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace lathe {
@@ -180,7 +181,9 @@ Status MigrateSchema(sqlite::Database& database, int64_t version) {
   marked = Marked(database, version);
   if (!marked) return marked.error();
   if (!*marked) {
-    if (Status done = database.Run(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId, version)); !done)
+    if (Status done =
+            database.Run(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId, std::max(*found, version)));
+        !done)
       return done.error();
   }
   return transaction->Commit();

@@ -88,6 +88,14 @@ TEST_F(Opening, MigratesACopyWithoutMarksOfSchemaOne) {
   EXPECT_EQ(database->Integer("PRAGMA user_version").value(), NewestSchema());
 }
 
+TEST_F(Opening, MarksACopyOfANewerSchemaThanWasAskedForAsWhatItIs) {
+  auto database = sqlite::Database::Open(At("a.db"), sqlite::Database::Access::kCreate, 0);
+  ASSERT_TRUE(database && MigrateSchema(*database, NewestSchema()));
+  ASSERT_TRUE(database->Run("PRAGMA application_id = 0; PRAGMA user_version = 0"));
+  ASSERT_TRUE(MigrateSchema(*database, 1));
+  EXPECT_EQ(database->Integer("PRAGMA user_version").value(), NewestSchema());
+}
+
 TEST_F(Opening, RefusesACopyWithoutMarksThatIsNotWholeAndSaysHowToCopy) {
   for (const char* damage : {"DROP INDEX measurements_by_run", "ALTER TABLE measurements DROP COLUMN joules", "CREATE TABLE songs (title)",
                              "DELETE FROM configs"}) {
