@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -56,8 +58,11 @@ Result<ImportReport> ImportFile(TuningLog& log, const std::filesystem::path& pat
   const std::string doing = fmt::format("import '{}'", path.string());
   std::error_code failure;
   if (std::filesystem::is_directory(path, failure)) return Error{ErrorCode::kInvalidInput, doing + ": it is a folder"};
+  errno = 0;
   std::ifstream in(path, std::ios::binary);
-  if (!in) return Error{ErrorCode::kNotFound, doing + ": it cannot be opened"};
+  if (!in)
+    return Error{errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
+                 fmt::format("{}: it cannot be opened: {}", doing, std::strerror(errno != 0 ? errno : EIO))};
   if (!format) format = Recognise(in);
   if (!format)
     return Error{ErrorCode::kInvalidInput,

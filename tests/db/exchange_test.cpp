@@ -298,7 +298,11 @@ TEST_F(Exchange, RecognisesAFileByItsBeginning) {
   }
   ASSERT_TRUE(WriteFile(At("b.txt"), "hello"));
   EXPECT_THAT(ImportFile(*source, At("b.txt")).error().message, HasSubstr("none of the formats"));
-  EXPECT_THAT(ImportFile(*source, At("absent")).error().message, HasSubstr("cannot be opened"));
+  const auto absent = ImportFile(*source, At("absent"));
+  EXPECT_THAT(absent.error().message, HasSubstr("cannot be opened: No such file"));
+  EXPECT_EQ(absent.error().code, ErrorCode::kNotFound);
+  std::filesystem::create_symlink(At("endless"), At("endless"));  // there, and nobody can open it
+  EXPECT_EQ(ImportFile(*source, At("endless")).error().code, ErrorCode::kUnavailable);
   EXPECT_FALSE(ExportFile(*source, {}, LogFormat::kNative, At("no/folder")));
   EXPECT_FALSE(ExportFile(*source, {.operator_name = "nms"}, LogFormat::kKernelTuner, At("c.json")));
   EXPECT_FALSE(std::filesystem::exists(At("c.json"))) << "a failed export leaves no file";

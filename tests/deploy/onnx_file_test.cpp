@@ -41,6 +41,13 @@ TEST_F(OnnxFile, SaysWhatIsWrongWithTheFile) {
   auto missing = Read();
   ASSERT_FALSE(missing);
   EXPECT_THAT(missing.error().message, HasSubstr("No such file"));
+  EXPECT_EQ(missing.error().code, ErrorCode::kNotFound);
+  std::filesystem::create_symlink(path_, path_);  // there, and nobody can open it
+  auto endless = Read();
+  ASSERT_FALSE(endless);
+  EXPECT_THAT(endless.error().message, HasSubstr("symbolic links"));
+  EXPECT_EQ(endless.error().code, ErrorCode::kUnavailable);
+  std::filesystem::remove(path_);
   ExpectError("", "holds no graph");
   ExpectError("hello, this is not a model at all", "not an ONNX model");
   const auto whole = ReadFile(LATHE_SOURCE_DIR "/models/resnet50_224.onnx");
