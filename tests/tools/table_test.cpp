@@ -27,6 +27,8 @@ TEST(Format, KeepsThreeDigitsInTheRightUnit) {
   EXPECT_EQ(FormatSeconds(0.9999), "1.00 s");
   EXPECT_EQ(FormatSeconds(std::numeric_limits<double>::infinity()), "-");
   EXPECT_EQ(FormatQuantity(5.2e-3, "J"), "5.20 mJ");
+  EXPECT_TRUE(AddsUp("J"));
+  EXPECT_FALSE(AddsUp("Js")) << "products";
   EXPECT_EQ(FormatRate(110.5e9, "FLOP"), "110 GFLOP/s");
   EXPECT_EQ(FormatRate(0, "B"), "-");
   EXPECT_EQ(FormatSpan(190), "3m10s");

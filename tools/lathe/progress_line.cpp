@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <string_view>
 
 #include "tools/lathe/table.h"
 
@@ -43,8 +42,7 @@ std::string ProgressLine::Text(const TuneProgress& progress) {
   }
   std::string text = fmt::format("{}/{} trials", trials, budget);
   if (progress.tasks.size() > 1) text += fmt::format(", {}/{} tasks done", done, progress.tasks.size());
-  if (tuned > 0 && std::string_view(progress.unit) != "Js")
-    text += fmt::format(", gain {:.2f}x", untuned / tuned);  // products do not add up
+  if (tuned > 0 && AddsUp(progress.unit)) text += fmt::format(", gain {:.2f}x", untuned / tuned);
   if (current != nullptr && std::isfinite(current->best)) text += fmt::format(", best {}", FormatQuantity(current->best, progress.unit));
   text += fmt::format(", {:.1f}/s", progress.per_second);
   size_t failures = 0;

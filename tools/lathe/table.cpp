@@ -7,6 +7,7 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <string_view>
 
 namespace lathe {
 namespace {
@@ -57,6 +58,8 @@ std::string FormatQuantity(double value, const char* unit) {
 }
 
 std::string FormatSeconds(double seconds) { return FormatQuantity(seconds, "s"); }
+
+bool AddsUp(const char* unit) { return std::string_view(unit) != "Js"; }
 
 std::string FormatRate(double per_second, const char* unit) {
   constexpr std::array<const char*, 5> kPrefixes = {"", "k", "M", "G", "T"};

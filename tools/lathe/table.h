@@ -20,6 +20,7 @@ class Table {
 // "12.3 us", "1.23 ms": three digits; "-" for what is not finite.
 std::string FormatSeconds(double seconds);
 std::string FormatQuantity(double value, const char* unit);   // likewise of any unit: "5.20 mJ"
+bool AddsUp(const char* unit);                                // tasks' values make a sum: joules times seconds do not
 std::string FormatRate(double per_second, const char* unit);  // "12.3 GFLOP/s"
 std::string FormatSpan(double seconds);                       // "42s", "3m10s", "1h02m"
 std::string FormatTime(int64_t unix_ms);                      // "2026-01-31 12:00"

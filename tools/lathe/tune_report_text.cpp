@@ -94,7 +94,7 @@ std::string Totals(const SessionResult& session, const Objective& objective) {
   }
   const TuneReport& report = session.report;
   std::string text;
-  if (tuned > 0 && objective.Text() != "edp")  // products do not add up
+  if (tuned > 0 && AddsUp(objective.unit()))
     text += fmt::format("{} tasks, weighted by count: untuned {}, tuned {}, gain {:.2f}x\n",
                         won == session.report.tasks.size() ? "all" : fmt::format("{} of {}", won, session.report.tasks.size()),
                         FormatQuantity(untuned, objective.unit()), FormatQuantity(tuned, objective.unit()), untuned / tuned);
