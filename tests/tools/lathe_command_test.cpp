@@ -277,6 +277,8 @@ TEST_F(LatheCommand, SaysWhatIsWrongWithItsInput) {
       {{"tune", "--workload", kSmall, "--board", "far:1", "--log", Path("a.db")}, 3, "far:1"},
       {{"tune", "--workload", kSmall, "--lock-clocks", "fast", "--log", Path("a.db")}, 2, "'fast'"},
       {{"tune", "--workload", kSmall, "--lock-clocks", "max", "--log", Path("a.db")}, 2, "--target is cpu"},
+      {{"tune", "--workload", kSmall, "--lock-clocks", "max", "--target", "cuda/sm_87", "--build-only"}, 2, "measures nothing"},
+      {{"limits", "--log", Path("a.db"), "--target", "cuda/sm_87"}, 2, "give --target cuda where one is\n"},
       {{"check", "resize_cpu", "--time-limit", "soon"}, 2, "soon"},
   };
   for (const auto& [arguments, code, text] : cases) {

@@ -162,7 +162,7 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
 }
 
 int RunLimits(const CommonOptions& common, const SessionOptions& options) {
-  if (const std::string wrong = Contradiction(options, false); !wrong.empty()) return WrongCommandLine(wrong);
+  if (const std::string wrong = Contradiction(options, std::nullopt); !wrong.empty()) return WrongCommandLine(wrong);
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
   Result<Target> target = TargetFor(options.target, options.threads);

@@ -145,7 +145,7 @@ bool TakesTemplate(const SessionOptions& options, const std::string& operator_na
          });
 }
 
-std::string Contradiction(const SessionOptions& options, bool build_only) {
+std::string Contradiction(const SessionOptions& options, std::optional<bool> build_only) {
   if (!options.toolchain.empty() && options.target != "cpu")
     return fmt::format("--toolchain '{}' builds for the cpu, --target is {}", options.toolchain, options.target);
   if (!options.toolchain.empty() && options.board == "local")
@@ -154,8 +154,11 @@ std::string Contradiction(const SessionOptions& options, bool build_only) {
     return fmt::format("--lock-clocks '{}' is for a CUDA device of this machine (--target cuda); {}", options.lock_clocks,
                        options.board != "local" ? "boards are told so where they are: lathe-agent --lock-clocks"
                                                 : fmt::format("--target is {}", options.target));
-  if (!build_only && options.target.starts_with("cuda/"))
-    return fmt::format("--target {} is an architecture and no device: give --target cuda where one is, or --build-only", options.target);
+  if (!options.lock_clocks.empty() && build_only.value_or(false))
+    return fmt::format("--lock-clocks '{}' is for measuring, and --build-only measures nothing", options.lock_clocks);
+  if (!build_only.value_or(false) && options.target.starts_with("cuda/"))
+    return fmt::format("--target {} is an architecture and no device: give --target cuda where one is{}", options.target,
+                       build_only ? ", or --build-only" : "");
   return "";
 }
 

@@ -54,8 +54,8 @@ struct WeightedWorkload {
   double weight = 1;
 };
 
-// Which options do not go together; empty where they do.
-std::string Contradiction(const SessionOptions& options, bool build_only);
+// Which options do not go together; empty where they do. `build_only`: none where the command has no such option.
+std::string Contradiction(const SessionOptions& options, std::optional<bool> build_only);
 
 // Tunes every workload that some template computes; the others are named in `skipped` with the reason.
 Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vector<WeightedWorkload>& workloads,
