@@ -1,19 +1,9 @@
 // The cuda backend without a GPU: a driver and an NVRTC of our own making, and the real NVRTC where this machine has one.
 #include "measure/cuda_backend.h"
 
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
-#include <random>
-#include <thread>
 
-#include "fault_fixture.h"
-#include "measure/candidate_text.h"
-#include "measure/clock_lock.h"
+#include "fake_cuda_fixture.h"
 #include "measure/cubin.h"
 #include "measure/cuda_target.h"
 #include "measure/launch_list.h"
@@ -21,8 +11,6 @@
 
 namespace lathe {
 namespace {
-
-std::string Data(const char* name) { return std::string(LATHE_SOURCE_DIR) + "/tests/measure/data/" + name; }
 
 TEST(LaunchList, ComesBackAsItWasWritten) {
   const KernelLaunch prepare{true, "pack", {64}, {32}, {}, 0}, launch{false, "merge", {64, 2, 3}, {16, 1, 1}, {-5, 7}, 4096};
@@ -132,52 +120,6 @@ TEST(CudaTargets, NameTheArchitecturesThereAre) {
   EXPECT_THAT(target.error().message, testing::HasSubstr("sm_87"));
 }
 
-class FakeCuda : public testing::Test {
- protected:
-  void SetUp() override {
-    ::setenv("LATHE_CUDA_DRIVER", LATHE_FAKE_CUDA_DRIVER, 1);
-    ::setenv("LATHE_NVRTC", LATHE_FAKE_NVRTC, 1);
-    ::setenv("LATHE_FAKE_CUBIN", Data("packed_gpu_sm_53.cubin").c_str(), 1);
-    Result<TempDir> dir = TempDir::Create("fake-cuda");
-    ASSERT_TRUE(dir);
-    dir_.emplace(std::move(*dir));
-    ::setenv("LATHE_FAKE_CUDA_LOG", (dir_->path() / "log").c_str(), 1);
-  }
-  void TearDown() override {
-    for (const char* name : {"LATHE_CUDA_DRIVER", "LATHE_NVML", "LATHE_NVRTC", "LATHE_FAKE_CUBIN", "LATHE_FAKE_CUDA_LOG",
-                             "LATHE_FAKE_CUDA_FAIL", "LATHE_FAKE_NVRTC_ERROR", "LATHE_FAKE_NVRTC_SLEEP"})
-      ::unsetenv(name);
-  }
-
-  WorkshopOptions Options() const {
-    WorkshopOptions options = TestOptions();
-    options.cache_dir = dir_->path() / "artifacts";
-    return options;
-  }
-
-  Measurement Measure(int64_t group, const WorkshopOptions& options, const Workshop::BackendFactory& factory = MakeCudaBackend(0)) const {
-    Result<std::unique_ptr<Workshop>> shop = Workshop::Create(&FaultTemplates(), options, factory);
-    if (!shop) {
-      ADD_FAILURE() << shop.error().message;
-      return {};
-    }
-    Candidate candidate = FaultCandidate("ok");
-    candidate.template_name = "packed_gpu";
-    candidate.template_hash = (*FaultTemplates().FindTemplate("fault/packed_gpu"))->hash();
-    candidate.config = {{"BEHAVIOUR", std::string("ok")}, {"PASSES", int64_t{3}}, {"GROUP", group}};
-    MeasureRequest request;
-    request.candidate = std::move(candidate);
-    return (*shop)->Measure(request);
-  }
-
-  std::string Log() const {
-    const Result<std::string> log = ReadFile(dir_->path() / "log");
-    return log ? *log : "";
-  }
-
-  std::optional<TempDir> dir_;
-};
-
 TEST_F(FakeCuda, MeasuresThroughTheDriver) {
   const Measurement measurement = Measure(16, Options());
   ASSERT_STREQ(ToString(measurement.status), "ok") << measurement.message;
@@ -209,82 +151,6 @@ TEST_F(FakeCuda, TellsTheGpusClocksAndHeatWhereTheDriverDoes) {
   const Measurement hot = Measure(16, Options());
   EXPECT_EQ(hot.conditions.at("gpu_clock_reasons"), "power_limit,heat");
   EXPECT_EQ(hot.conditions.at("throttled"), "1");
-}
-
-TEST_F(FakeCuda, LocksTheClockWhileItMeasuresAndGivesItBack) {
-  ::setenv("LATHE_NVML", LATHE_FAKE_CUDA_DRIVER, 1);
-  WorkshopOptions options = Options();
-  for (const auto& [clock, mhz] : {std::pair("max", "1300"), {"612", "612"}}) {
-    options.lock_clocks = clock;
-    std::error_code ignored;
-    std::filesystem::remove(dir_->path() / "log", ignored);
-    const Measurement measurement = Measure(16, options);
-    ASSERT_STREQ(ToString(measurement.status), "ok") << measurement.message;
-    EXPECT_EQ(measurement.conditions.at("gpu_clock_lock"), mhz);
-    const std::string log = Log(), lock = std::string("nvmlDeviceSetGpuLockedClocks ") + mhz + ' ' + mhz + '\n';
-    const size_t locked = log.find(lock), first_launch = log.find("cuLaunchKernel"), last_launch = log.rfind("cuLaunchKernel");
-    const size_t reset = log.find("nvmlDeviceResetGpuLockedClocks");
-    ASSERT_NE(locked, std::string::npos) << log;
-    ASSERT_NE(reset, std::string::npos) << log;
-    EXPECT_LT(locked, first_launch);
-    EXPECT_LT(last_launch, reset) << "the lock lasts as long as the workshop";
-    EXPECT_EQ(reset, log.rfind("nvmlDeviceResetGpuLockedClocks"));
-  }
-}
-
-TEST_F(FakeCuda, MeasuresAndSaysSoWhereClocksMayNotBeLocked) {
-  WorkshopOptions options = Options();
-  options.lock_clocks = "max";
-  ::setenv("LATHE_NVML", LATHE_FAKE_CUDA_DRIVER, 1);
-  ::setenv("LATHE_FAKE_CUDA_FAIL", "nvmlDeviceSetGpuLockedClocks=4", 1);
-  const Measurement denied = Measure(16, options);
-  EXPECT_STREQ(ToString(denied.status), "ok") << denied.message;
-  EXPECT_EQ(denied.conditions.at("gpu_clock_lock"), "refused: Insufficient Permissions (4)");
-  EXPECT_THAT(Log(), testing::Not(testing::HasSubstr("nvmlDeviceResetGpuLockedClocks"))) << "somebody else's lock is not ours to take away";
-  ::setenv("LATHE_NVML", "none.so", 1);
-  const Measurement without = Measure(16, options);
-  EXPECT_STREQ(ToString(without.status), "ok") << without.message;
-  EXPECT_THAT(without.conditions.at("gpu_clock_lock"), testing::HasSubstr("none.so"));
-}
-
-TEST_F(FakeCuda, GivesTheClockBackWhoeverIsKilled) {
-  ::setenv("LATHE_NVML", LATHE_FAKE_CUDA_DRIVER, 1);
-  for (const bool by_force : {true, false}) {
-    std::error_code ignored;
-    std::filesystem::remove(dir_->path() / "log", ignored);
-    const pid_t tuner = ::fork();
-    if (tuner == 0) {
-      const Result<ClockLock> lock = ClockLock::Take(TestOptions().worker_program, 0, "max");
-      if (lock && lock->locked()) ::pause();
-      ::_exit(1);
-    }
-    const auto log_has = [&](const char* text) {
-      for (int i = 0; i < 1000 && Log().find(text) == std::string::npos; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      return Log().find(text) != std::string::npos;
-    };
-    EXPECT_TRUE(log_has("nvmlDeviceSetGpuLockedClocks"));
-    ::kill(tuner, by_force ? SIGKILL : SIGTERM);
-    int status = 0;
-    ::waitpid(tuner, &status, 0);
-    EXPECT_TRUE(WIFSIGNALED(status));
-    EXPECT_TRUE(log_has("nvmlDeviceResetGpuLockedClocks"));
-  }
-}
-
-TEST(ClockLock, IsRefusedOnATegraWithWhatToDoInstead) {
-  Result<TempDir> root = TempDir::Create("tegra");
-  ASSERT_TRUE(root);
-  EXPECT_TRUE(CanLockClocks(root->path()));
-  std::filesystem::create_directories(root->path() / "proc/device-tree");
-  ASSERT_TRUE(WriteFile(root->path() / "proc/device-tree/compatible", std::string("nvidia,p3701-0000\0nvidia,tegra234\0", 35)));
-  const Status refused = CanLockClocks(root->path());
-  ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, testing::HasSubstr("sudo jetson_clocks"));
-}
-
-TEST(ClockLock, TakesMegahertzOrMax) {
-  for (const char* clock : {"max", "1300", "1"}) EXPECT_TRUE(ParseClock(clock)) << clock;
-  for (const char* clock : {"", "0", "-5", "1.3GHz", "1300 ", "min"}) EXPECT_FALSE(ParseClock(clock)) << clock;
 }
 
 TEST_F(FakeCuda, DoesNotTrustAClockThatRunsTooFast) {
@@ -355,61 +221,6 @@ TEST_F(FakeCuda, EndsACompilerThatTakesTooLong) {
   WorkshopOptions options = Options();
   options.build.timeout = std::chrono::milliseconds(300);
   EXPECT_STREQ(ToString(Measure(16, options).status), "build_timeout");
-}
-
-TEST(BufferLimit, KeepsTheMatricesOfSuppressionWithinABuffer) {
-  const Result<TemplateLibrary> library = TemplateLibrary::Load(std::string(LATHE_SOURCE_DIR) + "/templates");
-  ASSERT_TRUE(library) << library.error().message;
-  Result<Target> target = CudaTargetWithoutDevice("sm_53");
-  ASSERT_TRUE(target);
-  const Operator* op = *library->FindOperator("nms");
-  const KernelTemplate* tmpl = *library->FindTemplate("nms/nms_gpu");
-  const Workload workload = *op->Normalise(*ParseWorkload("nms:n=8400,max_out=300,classes=80"));
-  const auto largest = [&] {
-    const Result<Space> space = tmpl->SpaceFor(*op, workload, *target);
-    int64_t chunk = 0;
-    if (space)
-      space->ForEach([&](const Point& point) {
-        chunk = std::max(chunk, std::get<int64_t>(*Find(space->ConfigAt(point), "CHUNK")));
-        return true;
-      });
-    return chunk;
-  };
-  EXPECT_EQ(largest(), 4096);  // 80 classes of 2 MiB each
-  target->limits["max_buffer_bytes"] = 128 << 20;
-  EXPECT_EQ(largest(), 2048);
-}
-
-// Of every template that we ship: what a launch-only parameter changes is the launch, and nothing that is compiled.
-TEST(LaunchOnlyParameters, ChangeLaunchesAndLeaveTheTextAlone) {
-  const Result<TemplateLibrary> library = TemplateLibrary::Load(std::string(LATHE_SOURCE_DIR) + "/templates");
-  ASSERT_TRUE(library) << library.error().message;
-  const Result<Target> target = CudaTargetWithoutDevice("sm_87");
-  ASSERT_TRUE(target);
-  std::mt19937_64 random(3);
-  std::map<std::string, int> other_launches;  // by template: neighbours in a launch-only parameter that are launched otherwise
-  for (const Operator* op : library->operators())
-    for (const KernelTemplate* tmpl : library->TemplatesOf(op->name()))
-      for (const auto& entry : op->manifest()["test_workloads"]) {
-        const Workload workload = *op->Normalise({op->name(), *NamedValuesFromJson(nlohmann::json(entry))});
-        if (!*tmpl->Applies(*op, workload, *target)) continue;
-        const Result<Space> space = tmpl->SpaceFor(*op, workload, *target);
-        ASSERT_TRUE(space) << space.error().message;
-        const Point point = *space->Sample(random);
-        const auto render = [&](const Point& at) {
-          return *RenderCandidate(*library, {workload, tmpl->name(), tmpl->hash(), space->ConfigAt(at)}, *target);
-        };
-        const CandidateText text = render(point);
-        for (const Point& neighbour : space->Neighbours(point)) {
-          const auto changed = static_cast<size_t>(std::mismatch(point.begin(), point.end(), neighbour.begin()).first - point.begin());
-          if (!tmpl->IsLaunchOnly(space->parameters()[changed].name)) continue;
-          const CandidateText other = render(neighbour);
-          EXPECT_EQ(other.source, text.source) << tmpl->name() << ' ' << space->parameters()[changed].name;
-          EXPECT_EQ(other.flags, text.flags);
-          other_launches[tmpl->name()] += other.spec.runner_options != text.spec.runner_options ? 1 : 0;
-        }
-      }
-  for (const char* name : {"machine_fma_gpu", "machine_copy_gpu", "winograd_gpu", "resize_gpu"}) EXPECT_GT(other_launches[name], 0) << name;
 }
 
 // With the real compiler, where there is one.
