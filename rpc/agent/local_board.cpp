@@ -47,6 +47,7 @@ Board::MakeMeasurer MeasuringHere(LocalBoardOptions options) {
     shop.seed = spec.seed;
     shop.cold_cache = spec.cold_cache;
     shop.verify_only = spec.verify_only;
+    if (options.log) shop.notice = [log = options.log](const std::string& text) { log("trouble", {{"problem", text}}); };
     if (spec.energy) shop.energy = WorkshopOptions::Energy::kAlways;
     shop.sampling = spec.sampling;
     shop.finalist_sampling = spec.finalist_sampling;

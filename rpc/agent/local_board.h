@@ -14,7 +14,7 @@ namespace lathe {
 struct LocalBoardOptions {
   WorkshopOptions workshop;  // worker, directories, limits: the most that any session gets
   int builders = 0;          // see LocalMeasurer
-  AgentLog log;              // told whether a session has its clock locked; none: nobody is
+  AgentLog log;              // told whether a session has its clock locked, and where that was not undone; none: nobody is
 };
 
 // The cpu, every OpenCL and every CUDA device. A target that cannot be used is listed with the reason.

@@ -14,8 +14,11 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/file.h"
 
@@ -24,27 +27,57 @@ extern char** environ;
 namespace lathe {
 namespace {
 
-constexpr std::chrono::seconds kPatience{60};  // drivers of large machines take their time to start
 constexpr std::chrono::seconds kLastWait{10};
 
-// What the process says first; empty when it ends or keeps silent.
-std::string FirstLine(int output) {
+// What the process says next; empty when it ends, nothing when it keeps silent.
+std::optional<std::string> NextLine(int output, std::chrono::milliseconds patience) {
   std::string line;
-  const auto end = std::chrono::steady_clock::now() + kPatience;
+  const auto end = std::chrono::steady_clock::now() + patience;
   for (char byte = 0;;) {
     const auto left = std::max<long long>(0, std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count());
     pollfd wait = {output, POLLIN, 0};
     const int ready = ::poll(&wait, 1, static_cast<int>(left));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0 || ::read(output, &byte, 1) != 1) return "";
+    if (ready <= 0) return std::nullopt;
+    if (::read(output, &byte, 1) != 1) return "";
     if (byte == '\n') return line;
     line += byte;
   }
 }
 
+// Whether it has ended; it is then reaped.
+bool HasEnded(pid_t process) {
+  const pid_t ended = ::waitpid(process, nullptr, WNOHANG);
+  return ended == process || (ended < 0 && errno != EINTR);
+}
+
+// Processes that a driver kept longer than we waited. They end by themselves.
+class Leftovers {
+ public:
+  void Add(pid_t process) {
+    const std::lock_guard lock(mutex_);
+    processes_.push_back(process);
+  }
+  void Reap() {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(processes_, HasEnded);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<pid_t> processes_;
+};
+
+Leftovers& TheLeftovers() {
+  static Leftovers leftovers;
+  return leftovers;
+}
+
 }  // namespace
 
-Result<ClockLock> ClockLock::Take(const std::filesystem::path& worker_program, size_t device, const std::string& clock) {
+Result<ClockLock> ClockLock::Take(const std::filesystem::path& worker_program, size_t device, const std::string& clock, Notice notice,
+                                  std::chrono::milliseconds patience) {
+  TheLeftovers().Reap();
   const std::string doing = fmt::format("lock the clock of CUDA device {} at '{}'", device, clock);
   int to[2], from[2];
   if (::pipe2(to, O_CLOEXEC) != 0) return Error{ErrorCode::kResourceExhausted, fmt::format("{}: pipe: {}", doing, std::strerror(errno))};
@@ -52,7 +85,7 @@ Result<ClockLock> ClockLock::Take(const std::filesystem::path& worker_program, s
   ClockLock lock;
   lock.input_ = Descriptor(to[1]);
   if (::pipe2(from, O_CLOEXEC) != 0) return Error{ErrorCode::kResourceExhausted, fmt::format("{}: pipe: {}", doing, std::strerror(errno))};
-  const Descriptor output(from[0]);
+  lock.output_ = Descriptor(from[0]);
   Descriptor its_output(from[1]);
 
   posix_spawn_file_actions_t actions;
@@ -77,35 +110,58 @@ Result<ClockLock> ClockLock::Take(const std::filesystem::path& worker_program, s
   }
 
   its_output.Close();  // else its end would not be ours to see
-  const std::string line = FirstLine(output.get());
+  const std::optional<std::string> answer = NextLine(lock.output_.get(), patience);
+  const std::string line = answer.value_or("");
   const size_t space = std::min(line.find(' '), line.size());
   const std::string word = line.substr(0, space), rest = line.substr(std::min(space + 1, line.size()));
   if (word == "locked") {
     lock.state_ = rest;
+    lock.notice_ = std::move(notice);
     return lock;
   }
-  if (word.empty()) ::kill(lock.process_, SIGKILL);
-  lock.Release();
+  if (answer)
+    lock.Release();
+  else
+    lock.Leave();  // killed, it could not give back what the driver may yet do
   if (word == "unusable") return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}", doing, rest)};
   lock.state_ =
-      "refused: " + (word == "refused" ? rest : "the driver did not answer; nvidia-smi --reset-gpu-clocks undoes what it may have done");
+      "refused: " + (word == "refused" ? rest
+                     : answer ? "the process that talks to the driver ended; nvidia-smi --reset-gpu-clocks undoes what it may have done"
+                              : "the driver did not answer; should it still lock the clock, that is undone at once");
   return lock;
 }
 
 ClockLock::ClockLock(ClockLock&& other) noexcept
-    : process_(std::exchange(other.process_, 0)), input_(std::move(other.input_)), state_(std::move(other.state_)) {}
+    : process_(std::exchange(other.process_, 0)),
+      input_(std::move(other.input_)),
+      output_(std::move(other.output_)),
+      state_(std::move(other.state_)),
+      notice_(std::move(other.notice_)) {}
 
 ClockLock::~ClockLock() { Release(); }
 
 void ClockLock::Release() {
-  input_ = Descriptor();
+  input_.Close();
   if (process_ <= 0) return;
-  // A driver that hangs must not keep us, too: its process ends without us.
-  for (const auto end = std::chrono::steady_clock::now() + kLastWait; std::chrono::steady_clock::now() < end;) {
-    if (const pid_t ended = ::waitpid(process_, nullptr, WNOHANG); ended == process_ || (ended < 0 && errno != EINTR)) break;
+  // A driver that hangs must not keep us, too.
+  const auto end = std::chrono::steady_clock::now() + kLastWait;
+  bool ended = HasEnded(process_);
+  for (; !ended && std::chrono::steady_clock::now() < end; ended = HasEnded(process_))
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  if (!ended) {
+    if (notice_) notice_("give the GPU's clock back: the driver does not answer yet; a process waits for it and does it then");
+    Leave();
+    return;
   }
   process_ = 0;
+  const std::string line = NextLine(output_.get(), std::chrono::milliseconds(0)).value_or("");
+  if (notice_ && line.starts_with("kept "))
+    notice_(fmt::format("give the GPU's clock back: {}; nvidia-smi --reset-gpu-clocks does it", line.substr(5)));
+}
+
+void ClockLock::Leave() {
+  input_.Close();
+  TheLeftovers().Add(std::exchange(process_, 0));
 }
 
 Result<std::string> ParseClock(const std::string& text) {

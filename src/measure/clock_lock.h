@@ -4,7 +4,9 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "core/result.h"
@@ -16,7 +18,11 @@ class ClockLock {
  public:
   // `clock`: MHz, or "max". Where the driver refuses (who is not root may not, or it has no such clock), there is a lock that holds nothing
   // and says so in `state`. Fails for a device that does not exist.
-  static Result<ClockLock> Take(const std::filesystem::path& worker_program, size_t device, const std::string& clock);
+  // A driver that does not answer within `patience` (those of large machines take their time to start) is left to the process, which gives
+  // back at once what it still gets. `notice` is told of a clock that could not be given back; what it refers to outlives the lock.
+  using Notice = std::function<void(const std::string&)>;
+  static Result<ClockLock> Take(const std::filesystem::path& worker_program, size_t device, const std::string& clock,
+                                Notice notice = nullptr, std::chrono::milliseconds patience = std::chrono::minutes(1));
 
   ClockLock(ClockLock&& other) noexcept;
   ClockLock& operator=(ClockLock&&) = delete;
@@ -28,10 +34,13 @@ class ClockLock {
  private:
   ClockLock() = default;
   void Release();
+  void Leave();  // to end by itself
 
   pid_t process_ = 0;
-  Descriptor input_;  // its standard input: what ends with us
+  Descriptor input_;   // its standard input: what ends with us
+  Descriptor output_;  // where it says what came of giving the clock back
   std::string state_;
+  Notice notice_;
 };
 
 // "max", or a whole number of MHz, as it was given.

@@ -185,7 +185,7 @@ Result<std::unique_ptr<Backend>> Make(Workshop& shop, Target target, std::option
   std::optional<ClockLock> clock;
   if (device && !options.lock_clocks.empty() && !options.build_only) {
     if (Status can = CanLockClocks(options.sysfs_root); !can) return can.error();
-    Result<ClockLock> lock = ClockLock::Take(options.worker_program, *device, options.lock_clocks);
+    Result<ClockLock> lock = ClockLock::Take(options.worker_program, *device, options.lock_clocks, options.notice);
     if (!lock) return lock.error();
     clock.emplace(std::move(*lock));
   }

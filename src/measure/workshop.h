@@ -40,6 +40,7 @@ struct WorkshopOptions {
   bool cold_cache = false;
   uint64_t seed = 1;        // of the inputs
   std::string lock_clocks;  // what a CUDA device keeps to while the workshop lives: MHz, or "max"; empty: what it likes
+  std::function<void(const std::string&)> notice;  // told what goes wrong where no result can tell it; none: nobody is
   // Where the board has power rails: joules per run of finalists, or of every candidate, from so long a stretch of runs. Building and
   // measuring then take turns, because a compiler beside it draws power too.
   enum class Energy { kNever, kFinalists, kAlways };

@@ -70,6 +70,45 @@ TEST_F(LockedClock, IsGivenBackWhoeverIsKilled) {
   }
 }
 
+// What is killed could not give back what the driver may do later.
+TEST_F(LockedClock, IsUndoneWhereTheDriverAnswersTooLate) {
+  ::setenv("LATHE_NVML", LATHE_FAKE_CUDA_DRIVER, 1);
+  ::setenv("LATHE_FAKE_CUDA_SLEEP", "nvmlDeviceSetGpuLockedClocks=1000", 1);
+  const auto take = [](std::chrono::milliseconds patience) {
+    return ClockLock::Take(TestOptions().worker_program, 0, "max", nullptr, patience);
+  };
+  {
+    const Result<ClockLock> late = take(std::chrono::milliseconds(50));
+    ASSERT_TRUE(late) << late.error().message;
+    EXPECT_FALSE(late->locked());
+    EXPECT_THAT(late->state(), testing::HasSubstr("the driver did not answer"));
+  }
+  EXPECT_TRUE(LogComesToHave("nvmlDeviceSetGpuLockedClocks"));
+  EXPECT_TRUE(LogComesToHave("nvmlDeviceResetGpuLockedClocks"));
+  ::unsetenv("LATHE_FAKE_CUDA_SLEEP");
+  // The next one reaps it.
+  const auto children_are_left = [] {
+    siginfo_t info;
+    return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+  };
+  EXPECT_TRUE(children_are_left());
+  for (int i = 0; i < 100 && children_are_left(); ++i) EXPECT_TRUE(take(std::chrono::minutes(1)));
+  EXPECT_FALSE(children_are_left());
+}
+
+TEST_F(LockedClock, SaysSoWhereTheDriverDoesNotTakeItBack) {
+  ::setenv("LATHE_NVML", LATHE_FAKE_CUDA_DRIVER, 1);
+  ::setenv("LATHE_FAKE_CUDA_FAIL", "nvmlDeviceResetGpuLockedClocks=999", 1);
+  std::string told;
+  {
+    const Result<ClockLock> lock = ClockLock::Take(TestOptions().worker_program, 0, "max", [&](const std::string& text) { told = text; });
+    ASSERT_TRUE(lock) << lock.error().message;
+    EXPECT_TRUE(lock->locked());
+    EXPECT_EQ(told, "");
+  }
+  EXPECT_THAT(told, testing::AllOf(testing::HasSubstr("Some Error (999)"), testing::HasSubstr("--reset-gpu-clocks")));
+}
+
 TEST(ClockLock, IsRefusedOnATegraWithWhatToDoInstead) {
   Result<TempDir> root = TempDir::Create("tegra");
   ASSERT_TRUE(root);

@@ -2,8 +2,10 @@
 // and fails where it is told to. Through the environment, since the worker opens it (LATHE_CUDA_DRIVER):
 //   LATHE_FAKE_CUDA_LOG    file that each call's name is appended to
 //   LATHE_FAKE_CUDA_FAIL   "NAME=CODE": the call of that name returns the code
+//   LATHE_FAKE_CUDA_SLEEP  "NAME=MILLISECONDS": the call of that name takes so long
 //   LATHE_FAKE_CUDA_N      the workload's n, which real kernels have compiled in
 #include <time.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -43,15 +45,21 @@ void Add(int x, int y, void** a) {
   At<float*>(a, 3)[y * N() + x] = packed[2 * x] * packed[2 * x + 1] + At<float*>(a, 5)[y * N() + x];
 }
 
+// The number behind "NAME=" in that variable; 0 where it has another name.
+int Told(const char* variable, const char* name) {
+  const char* text = std::getenv(variable);
+  const size_t length = std::strlen(name);
+  return text != nullptr && std::strncmp(text, name, length) == 0 && text[length] == '=' ? std::atoi(text + length + 1) : 0;
+}
+
 int Note(const char* name, const char* more = "") {
   if (const char* path = std::getenv("LATHE_FAKE_CUDA_LOG"); path != nullptr)
     if (std::FILE* file = std::fopen(path, "a"); file != nullptr) {
       std::fprintf(file, "%s%s%s\n", name, *more == 0 ? "" : " ", more);
       std::fclose(file);
     }
-  const char* fail = std::getenv("LATHE_FAKE_CUDA_FAIL");
-  const size_t length = std::strlen(name);
-  return fail != nullptr && std::strncmp(fail, name, length) == 0 && fail[length] == '=' ? std::atoi(fail + length + 1) : 0;
+  ::usleep(static_cast<useconds_t>(1000 * Told("LATHE_FAKE_CUDA_SLEEP", name)));
+  return Told("LATHE_FAKE_CUDA_FAIL", name);
 }
 
 double Now() {

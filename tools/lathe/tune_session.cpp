@@ -118,6 +118,10 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
   shop.seed = options.seed;
   shop.sysfs_root = options.sysfs_root;
   shop.lock_clocks = options.lock_clocks;
+  shop.notice = [&progress](const std::string& text) {
+    progress.Clear();
+    fmt::print(stderr, "lathe: {}\n", text);
+  };
   if (options.objective.needs_power()) shop.energy = WorkshopOptions::Energy::kAlways;
   Result<Workshop::BackendFactory> backend = BackendFor(options.target);
   if (!backend) return backend.error();

@@ -58,6 +58,7 @@ int LockGpuClock(char** arguments) {
   }
   // Before there is something to give back.
   nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (nothing < 0) return Say("refused", std::string("open /dev/null: ") + std::strerror(errno));
   struct sigaction action = {};
   action.sa_handler = EndInput;
   for (const int number : {SIGTERM, SIGHUP}) ::sigaction(number, &action, nullptr);
@@ -66,8 +67,7 @@ int LockGpuClock(char** arguments) {
   Say("locked", std::to_string(mhz));
   WaitForTheEnd();
   error = nvml.UnlockMhz();
-  if (!error.empty()) std::fprintf(stderr, "give the GPU's clock back: %s; nvidia-smi --reset-gpu-clocks does it\n", error.c_str());
-  return error.empty() ? 0 : 1;
+  return error.empty() ? 0 : Say("kept", error);
 }
 
 }  // namespace lathe::worker
