@@ -92,19 +92,20 @@ Result<const Operator*> TemplateLibrary::FindOperator(const std::string& name) c
 
 Result<const KernelTemplate*> TemplateLibrary::FindTemplate(const std::string& name) const {
   std::vector<const KernelTemplate*> found;
+  const std::string operator_name = name.substr(0, name.find('/'));
   std::vector<std::string> names, of_operator;  // those of the operator that the name begins with
   for (const auto& tmpl : templates_) {
     const std::string qualified = tmpl->operator_name() + '/' + tmpl->name();
     if (qualified == name) return tmpl.get();
     if (tmpl->name() == name) found.push_back(tmpl.get());
     names.push_back(qualified);
-    if (tmpl->operator_name() == name.substr(0, name.find('/'))) of_operator.push_back(qualified);
+    if (tmpl->operator_name() == operator_name) of_operator.push_back(qualified);
   }
   if (found.size() == 1) return found.front();
-  if (const auto wrong = left_out_.find(name.substr(0, name.find('/'))); wrong != left_out_.end()) return wrong->second;
+  if (const auto wrong = left_out_.find(operator_name); wrong != left_out_.end()) return wrong->second;
   if (!of_operator.empty())
-    return Error{ErrorCode::kNotFound, fmt::format("no template '{}' in '{}'; '{}' has: {}", name, dir_.string(),
-                                                   name.substr(0, name.find('/')), fmt::join(of_operator, ", "))};
+    return Error{ErrorCode::kNotFound,
+                 fmt::format("no template '{}' in '{}'; '{}' has: {}", name, dir_.string(), operator_name, fmt::join(of_operator, ", "))};
   return Error{ErrorCode::kNotFound, fmt::format("{} template '{}' in '{}'; there are: {}", found.empty() ? "no" : "more than one", name,
                                                  dir_.string(), fmt::join(names, ", "))};
 }

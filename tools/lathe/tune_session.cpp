@@ -73,6 +73,10 @@ Result<std::unique_ptr<HostBuild>> BuildHere(const TemplateLibrary& library, con
 }
 
 Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions& options, ProgressLine& progress) {
+  const auto tell = [&progress](const std::string& text) {
+    progress.Clear();
+    fmt::print(stderr, "lathe: {}\n", text);
+  };
   Devices devices;
   if (options.board != "local") {
     RemoteOptions remote;
@@ -86,10 +90,9 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
     remote.pool.wait = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.wait_seconds));
     if (options.calibrate) remote.pool.calibration = [&library](const Target& target) { return CalibrationCandidate(library, target); };
     const auto told = std::make_shared<std::string>();
-    remote.pool.notice = [&progress, told](const std::string& text) {
+    remote.pool.notice = [tell, told](const std::string& text) {
       *told = text;
-      progress.Clear();
-      fmt::print(stderr, "lathe: {}\n", text);
+      tell(text);
     };
     if (!options.toolchain.empty()) {
       Result<std::unique_ptr<HostBuild>> build = BuildHere(library, options);
@@ -118,10 +121,7 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
   shop.seed = options.seed;
   shop.sysfs_root = options.sysfs_root;
   shop.lock_clocks = options.lock_clocks;
-  shop.notice = [&progress](const std::string& text) {
-    progress.Clear();
-    fmt::print(stderr, "lathe: {}\n", text);
-  };
+  shop.notice = tell;
   if (options.objective.needs_power()) shop.energy = WorkshopOptions::Energy::kAlways;
   Result<Workshop::BackendFactory> backend = BackendFor(options.target);
   if (!backend) return backend.error();
@@ -130,12 +130,10 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
   devices.local = std::move(*measurer);
   const std::map<std::string, std::string> conditions = devices.local->workshop().backend().Conditions();
   if (const auto lock = conditions.find("gpu_clock_lock"); lock != conditions.end()) {
-    progress.Clear();
-    if (const bool refused = lock->second.rfind("refused", 0) == 0; refused)
-      fmt::print(stderr, "lathe: the GPU's clock is not locked, {}; measuring goes on, and each measurement's conditions say so\n",
-                 lock->second);
-    else
-      fmt::print(stderr, "lathe: the GPU's clock is locked at {} MHz until the end\n", lock->second);
+    const bool refused = lock->second.starts_with("refused");
+    tell(refused
+             ? fmt::format("the GPU's clock is not locked, {}; measuring goes on, and each measurement's conditions say so", lock->second)
+             : fmt::format("the GPU's clock is locked at {} MHz until the end", lock->second));
   }
   return devices;
 }
