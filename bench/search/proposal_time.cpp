@@ -80,7 +80,7 @@ int Run(int argc, char** argv) {
     std::vector<Observation> observations;
     while (observations.size() < settings.observations) {
       const Point point = *space->Sample(random);
-      observations.push_back({point, true, SecondsOf(*space, point), {}});
+      observations.push_back({point, true, SecondsOf(*space, point)});
     }
     (*strategy)->Observe(observations);
     for (int proposal = 0; proposal < 4; ++proposal) {
@@ -88,7 +88,7 @@ int Run(int argc, char** argv) {
       const std::vector<Point> points = (*strategy)->Propose(settings.count);
       (proposal == 0 ? first : later).push_back(Milliseconds(from));
       observations.clear();
-      for (const Point& point : points) observations.push_back({point, true, SecondsOf(*space, point), {}});
+      for (const Point& point : points) observations.push_back({point, true, SecondsOf(*space, point)});
       (*strategy)->Observe(observations);
     }
   }
