@@ -243,6 +243,9 @@ Result<Space> KernelTemplate::SpaceFor(const Operator& op, const Workload& workl
   if (manifest_.contains("constraints"))
     for (const auto& constraint : manifest_["constraints"])
       definition.constraints.push_back({ExpressionTextOf(constraint["require"]), constraint["why"]});
+  if (manifest_.contains("workspace") && target.limits.count("max_buffer_bytes") > 0)
+    definition.constraints.push_back(
+        {fmt::format("({}) <= target.max_buffer_bytes", ExpressionTextOf(manifest_["workspace"])), "the workspace fits one buffer"});
   Result<Space> space = Space::Create(std::move(definition));
   if (space) return space;
   Error error = space.error();

@@ -102,12 +102,12 @@ TEST(GpuLibrary, TakesTheFirstConfigWhereNothingWasTunedAndSaysSo) {
 }
 
 TEST(GpuLibrary, LeavesOutWhatATargetOfAnOlderLogCannotTellAboutAndBuildsTheRest) {
-  LibraryPlan plan{Gpu("opencl"), {Unplanned(Product(), "nms:n=200,max_out=50"), Unplanned(Product(), "resize:c=3,h=17,w=23,oh=9,ow=31")}};
-  plan.target.limits.erase("max_buffer_bytes");
+  LibraryPlan plan{Gpu("opencl"), {Unplanned(Product(), "nms:n=200,max_out=50"), Unplanned(Product(), "roi_align:r=5,c=3,h=9,w=11")}};
+  plan.target.limits.erase("max_groups_yz");
   const auto files = GenerateGpuLibrary(Product(), plan, SourceOf(Product(), plan.target));
   ASSERT_TRUE(files) << files.error().message;
-  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("left out: template 'nms/nms_gpu'"));
-  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("'target.max_buffer_bytes'"));
+  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("left out: template 'nms_gpu'"));
+  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("'target.max_groups_yz'"));
   EXPECT_THAT(files->at("src/gpu_table.cpp"), testing::HasSubstr("const size_t lathe_gpu_count = 1;"));
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "measure/candidate_text.h"
 #include "measure/cuda_target.h"
@@ -14,27 +15,39 @@
 namespace lathe {
 namespace {
 
-TEST(BufferLimit, KeepsTheMatricesOfSuppressionWithinABuffer) {
+// Of every template that we ship.
+TEST(BufferLimit, HoldsTheWorkspaceOfEveryValidConfig) {
   const Result<TemplateLibrary> library = TemplateLibrary::Load(std::string(LATHE_SOURCE_DIR) + "/templates");
   ASSERT_TRUE(library) << library.error().message;
-  Result<Target> target = CudaTargetWithoutDevice("sm_53");
+  Result<Target> target = CudaTargetWithoutDevice("sm_87");
   ASSERT_TRUE(target);
-  const Operator* op = *library->FindOperator("nms");
-  const KernelTemplate* tmpl = *library->FindTemplate("nms/nms_gpu");
-  const Workload workload = *op->Normalise(*ParseWorkload("nms:n=8400,max_out=300,classes=80"));
-  const auto largest = [&] {
-    const Result<Space> space = tmpl->SpaceFor(*op, workload, *target);
-    int64_t chunk = 0;
-    if (space)
-      space->ForEach([&](const Point& point) {
-        chunk = std::max(chunk, std::get<int64_t>(*Find(space->ConfigAt(point), "CHUNK")));
-        return true;
-      });
-    return chunk;
-  };
-  EXPECT_EQ(largest(), 4096);  // 80 classes of 2 MiB each
-  target->limits["max_buffer_bytes"] = 128 << 20;
-  EXPECT_EQ(largest(), 2048);
+  const double unlimited = target->limits.at("max_buffer_bytes");
+  std::mt19937_64 random(3);
+  std::map<std::string, int> held;  // by template: valid configs seen with a buffer of half the size
+  for (const Operator* op : library->operators())
+    for (const KernelTemplate* tmpl : library->TemplatesOf(op->name()))
+      for (const auto& entry : op->manifest()["test_workloads"]) {
+        const Workload workload = *op->Normalise({op->name(), *NamedValuesFromJson(nlohmann::json(entry))});
+        target->limits["max_buffer_bytes"] = unlimited;
+        if (!*tmpl->Applies(*op, workload, *target)) continue;
+        const auto workspaces = [&] {
+          const Result<Space> space = tmpl->SpaceFor(*op, workload, *target);
+          std::vector<size_t> bytes;
+          for (int i = 0; space && i < 50; ++i)
+            if (const std::optional<Point> point = space->Sample(random))
+              bytes.push_back(*tmpl->WorkspaceBytes(*op, {workload, tmpl->name(), tmpl->hash(), space->ConfigAt(*point)}, *target));
+          return bytes;
+        };
+        const std::vector<size_t> before = workspaces();
+        const size_t half = *std::max_element(before.begin(), before.end()) / 2;
+        if (half == 0) continue;
+        target->limits["max_buffer_bytes"] = static_cast<double>(half);
+        for (const size_t bytes : workspaces()) {
+          EXPECT_LE(bytes, half) << tmpl->name() << " on " << workload.Key();
+          held[tmpl->name()] += 1;
+        }
+      }
+  for (const char* name : {"implicit_gemm_gpu", "winograd_gpu", "mma_gpu", "dot_gpu", "nms_gpu"}) EXPECT_GT(held[name], 0) << name;
 }
 
 // Of every template that we ship: what a launch-only parameter changes is the launch, and nothing that is compiled.
