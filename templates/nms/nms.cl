@@ -15,6 +15,16 @@
 #define CHUNK_WORDS (CHUNK / 32)
 #define TILE (32 * WORDS)  // boxes in local memory that a group's items are held against
 
+#if DTYPE == DTYPE_F16
+typedef half stored_t;
+#define SCORE(i) vload_half(i, scores)
+#define BOX(i) vloada_half4(i, boxes)
+#else
+typedef float stored_t;
+#define SCORE(i) scores[i]
+#define BOX(i) *(GLOBAL const float4*)(boxes + (i) * 4)
+#endif
+
 typedef struct {
   int candidates, results, done, chosen;
 } State;  // of one problem
@@ -85,7 +95,7 @@ DEVICE ulong KeyOf(float score, int index) {
 }
 DEVICE int IndexOf(ulong key) { return (int)(uint)(key & 0xFFFFFFFFu); }
 
-KERNEL GROUP_SIZE(CHOOSERS, 1, 1) void choose(GLOBAL const float* boxes, GLOBAL const float* scores, GLOBAL const int* class_ids,
+KERNEL GROUP_SIZE(CHOOSERS, 1, 1) void choose(GLOBAL const stored_t* boxes, GLOBAL const stored_t* scores, GLOBAL const int* class_ids,
                                               GLOBAL int* keep, GLOBAL int* count, int n, GLOBAL uchar* workspace) {
   LOCAL_ARRAY(int, histogram, 256);
   LOCAL_ARRAY(int, sums, 16);
@@ -101,7 +111,7 @@ KERNEL GROUP_SIZE(CHOOSERS, 1, 1) void choose(GLOBAL const float* boxes, GLOBAL 
   ulong last = ~(ulong)0;  // keys up to this one are taken
 #if TOP_K > 0
   int mine = 0;
-  for (int i = item; i < n; i += CHOOSERS) mine += scores[i] > (float)SCORE_THRESHOLD;
+  for (int i = item; i < n; i += CHOOSERS) mine += SCORE(i) > (float)SCORE_THRESHOLD;
   if (mine > 0) atomic_add(&shared[0], mine);
   barrier(CLK_LOCAL_MEM_FENCE);
   if (shared[0] > TOP_K) {
@@ -112,8 +122,8 @@ KERNEL GROUP_SIZE(CHOOSERS, 1, 1) void choose(GLOBAL const float* boxes, GLOBAL 
       for (int i = item; i < 256; i += CHOOSERS) histogram[i] = 0;
       barrier(CLK_LOCAL_MEM_FENCE);
       for (int i = item; i < n; i += CHOOSERS) {
-        const ulong key = KeyOf(scores[i], i);
-        const bool counts = scores[i] > (float)SCORE_THRESHOLD && (shift == 56 || key >> (shift + 8) == prefix);
+        const ulong key = KeyOf(SCORE(i), i);
+        const bool counts = SCORE(i) > (float)SCORE_THRESHOLD && (shift == 56 || key >> (shift + 8) == prefix);
         if (counts) atomic_inc(&histogram[(int)(key >> shift & 255)]);
       }
       barrier(CLK_LOCAL_MEM_FENCE);
@@ -141,8 +151,8 @@ KERNEL GROUP_SIZE(CHOOSERS, 1, 1) void choose(GLOBAL const float* boxes, GLOBAL 
   }
 #endif
   for (int i = item; i < n; i += CHOOSERS) {
-    const ulong key = KeyOf(scores[i], i);
-    if (scores[i] > (float)SCORE_THRESHOLD && key <= last) at.keys[atomic_inc(&shared[1])] = key;
+    const ulong key = KeyOf(SCORE(i), i);
+    if (SCORE(i) > (float)SCORE_THRESHOLD && key <= last) at.keys[atomic_inc(&shared[1])] = key;
   }
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
   const int candidates = shared[1];
@@ -151,9 +161,9 @@ KERNEL GROUP_SIZE(CHOOSERS, 1, 1) void choose(GLOBAL const float* boxes, GLOBAL 
 }
 
 // Box `index` of the problem's image, to its rank.
-DEVICE void Place(Layout at, GLOBAL const float* boxes, GLOBAL const int* class_ids, int n, size_t problem, int index, int rank) {
+DEVICE void Place(Layout at, GLOBAL const stored_t* boxes, GLOBAL const int* class_ids, int n, size_t problem, int index, int rank) {
   const size_t box = problem / CLASSES * (size_t)n + (size_t)index;
-  const float4 corners = *(GLOBAL const float4*)(boxes + box * 4);
+  const float4 corners = BOX(box);
 #if CENTER_POINT_BOX
   const float left = corners.x - corners.z / 2, top = corners.y - corners.w / 2, right = corners.x + corners.z / 2,
               bottom = corners.y + corners.w / 2;
@@ -170,7 +180,7 @@ DEVICE void Place(Layout at, GLOBAL const float* boxes, GLOBAL const int* class_
 }
 
 #if SORT == SORT_RANK
-KERNEL GROUP_SIZE(SORTERS, 1, 1) void rank(GLOBAL const float* boxes, GLOBAL const float* scores, GLOBAL const int* class_ids,
+KERNEL GROUP_SIZE(SORTERS, 1, 1) void rank(GLOBAL const stored_t* boxes, GLOBAL const stored_t* scores, GLOBAL const int* class_ids,
                                            GLOBAL int* keep, GLOBAL int* count, int n, GLOBAL uchar* workspace) {
   LOCAL_ARRAY(ulong, tile, SORTERS);
   const int item = (int)get_local_id(0), first = (int)get_group_id(0) * SORTERS, i = first + item;
@@ -201,7 +211,7 @@ DEVICE void Exchange(LOCAL ulong* tile, int item, int distance, int first, int r
 }
 
 // Pass 0 sorts each part; then runs of 2, 4, … parts: one pass for every distance of a part or more, one for all below.
-KERNEL GROUP_SIZE(SORTERS, 1, 1) void merge(GLOBAL const float* boxes, GLOBAL const float* scores, GLOBAL const int* class_ids,
+KERNEL GROUP_SIZE(SORTERS, 1, 1) void merge(GLOBAL const stored_t* boxes, GLOBAL const stored_t* scores, GLOBAL const int* class_ids,
                                             GLOBAL int* keep, GLOBAL int* count, int n, GLOBAL uchar* workspace, int pass) {
   LOCAL_ARRAY(ulong, tile, PART);
   const int item = (int)get_local_id(0), part = (int)get_group_id(0), first = part * PART;
@@ -238,7 +248,7 @@ KERNEL GROUP_SIZE(SORTERS, 1, 1) void merge(GLOBAL const float* boxes, GLOBAL co
   for (int i = item; i < PART; i += SORTERS) at.keys[first + i] = tile[i];
 }
 
-KERNEL GROUP_SIZE(SORTERS, 1, 1) void gather(GLOBAL const float* boxes, GLOBAL const float* scores, GLOBAL const int* class_ids,
+KERNEL GROUP_SIZE(SORTERS, 1, 1) void gather(GLOBAL const stored_t* boxes, GLOBAL const stored_t* scores, GLOBAL const int* class_ids,
                                              GLOBAL int* keep, GLOBAL int* count, int n, GLOBAL uchar* workspace) {
   const int i = (int)get_global_id(0);
   const size_t problem = get_group_id(1);
@@ -267,7 +277,7 @@ DEVICE bool Suppresses(float4 a, float area_a, float4 b, float area_b) {
 #define MATRIX_AT(row, word) ((word) * CHUNK + (row))
 #endif
 
-KERNEL GROUP_SIZE(GROUP, 1, 1) void suppress(GLOBAL const float* boxes, GLOBAL const float* scores, GLOBAL const int* class_ids,
+KERNEL GROUP_SIZE(GROUP, 1, 1) void suppress(GLOBAL const stored_t* boxes, GLOBAL const stored_t* scores, GLOBAL const int* class_ids,
                                              GLOBAL int* keep, GLOBAL int* count, int n, GLOBAL uchar* workspace, int pass) {
   LOCAL_ARRAY(float4, tile_boxes, TILE);
   LOCAL_ARRAY(float, tile_areas, TILE);

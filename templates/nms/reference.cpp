@@ -6,8 +6,13 @@ struct Box {
   float left, top, right, bottom;
 };
 
-Box BoxAt(const float* boxes, int64_t i) {
-  const float a = boxes[4 * i], b = boxes[4 * i + 1], c = boxes[4 * i + 2], d = boxes[4 * i + 3];
+float Value(float value) { return value; }
+float Value(uint16_t half) { return HalfToFloat(half); }
+void Assign(double value, float* to) { *to = float(value); }
+void Assign(double value, uint16_t* half) { *half = FloatToHalf(float(value)); }
+
+Box BoxAt(const boxes_t* boxes, int64_t i) {
+  const float a = Value(boxes[4 * i]), b = Value(boxes[4 * i + 1]), c = Value(boxes[4 * i + 2]), d = Value(boxes[4 * i + 3]);
   if (CENTER_POINT_BOX) return {a - c / 2, b - d / 2, a + c / 2, b + d / 2};
   return {Min(a, c), Min(b, d), Max(a, c), Max(b, d)};
 }
@@ -25,30 +30,30 @@ bool Suppresses(const Box& kept, const Box& later) {
 }
 
 // A merge sort of indices by falling score; stable, so equal scores stay in the order of their indices.
-void SortByScore(int64_t* order, int64_t* spare, int64_t count, const float* scores) {
+void SortByScore(int64_t* order, int64_t* spare, int64_t count, const scores_t* scores) {
   if (count < 2) return;
   const int64_t half = count / 2;
   SortByScore(order, spare, half, scores);
   SortByScore(order + half, spare, count - half, scores);
   for (int64_t i = 0; i < count; ++i) spare[i] = order[i];
   for (int64_t i = 0, left = 0, right = half; i < count; ++i) {
-    const bool take_right = left == half || (right < count && scores[spare[right]] > scores[spare[left]]);
+    const bool take_right = left == half || (right < count && Value(scores[spare[right]]) > Value(scores[spare[left]]));
     order[i] = take_right ? spare[right++] : spare[left++];
   }
 }
 
-void run(const float* boxes, const float* scores, const int32_t* class_ids, int32_t* keep, int32_t* count, int64_t n, const Context&) {
+void run(const boxes_t* boxes, const scores_t* scores, const int32_t* class_ids, int32_t* keep, int32_t* count, int64_t n, const Context&) {
   int64_t* order = new int64_t[2 * n + 1];
   bool* removed = new bool[n + 1];
   for (int64_t image = 0; image < BATCH; ++image)
     for (int64_t cls = 0; cls < CLASSES; ++cls) {
-      const float* box = boxes + image * n * 4;                   // [n, 4]
-      const float* score = scores + (image * CLASSES + cls) * n;  // [n]
+      const boxes_t* box = boxes + image * n * 4;                    // [n, 4]
+      const scores_t* score = scores + (image * CLASSES + cls) * n;  // [n]
       const int32_t* id = BATCHED ? class_ids + image * n : nullptr;
       int32_t* kept = keep + (image * CLASSES + cls) * MAX_OUT;
       int64_t candidates = 0, results = 0;
       for (int64_t i = 0; i < n; ++i)
-        if (score[i] > float(SCORE_THRESHOLD)) order[candidates++] = i;
+        if (Value(score[i]) > float(SCORE_THRESHOLD)) order[candidates++] = i;
       SortByScore(order, order + n, candidates, score);
       if (TOP_K > 0 && candidates > TOP_K) candidates = TOP_K;
       for (int64_t i = 0; i < candidates; ++i) removed[i] = false;
@@ -92,21 +97,21 @@ void Object(uint64_t seed, int64_t which, double* object) {
   object[3] = size / sqrt(aspect);
 }
 
-void DrawBox(uint64_t seed, int64_t object_index, uint64_t* state, float* to) {
+void DrawBox(uint64_t seed, int64_t object_index, uint64_t* state, boxes_t* to) {
   double object[4];
   Object(seed, object_index, object);
   const double width = object[2] * exp(0.12 * NextJitter(state)), height = object[3] * exp(0.12 * NextJitter(state));
   const double x = object[0] + 0.08 * width * NextJitter(state), y = object[1] + 0.08 * height * NextJitter(state);
   double left = Max(0.0, x - width / 2), top = Max(0.0, y - height / 2);
   double right = Max(Min(1344.0, x + width / 2), left + 1), bottom = Max(Min(800.0, y + height / 2), top + 1);
-  to[0] = float(CENTER_POINT_BOX ? (left + right) / 2 : left);
-  to[1] = float(CENTER_POINT_BOX ? (top + bottom) / 2 : top);
-  to[2] = float(CENTER_POINT_BOX ? right - left : right);
-  to[3] = float(CENTER_POINT_BOX ? bottom - top : bottom);
+  Assign(CENTER_POINT_BOX ? (left + right) / 2 : left, to);
+  Assign(CENTER_POINT_BOX ? (top + bottom) / 2 : top, to + 1);
+  Assign(CENTER_POINT_BOX ? right - left : right, to + 2);
+  Assign(CENTER_POINT_BOX ? bottom - top : bottom, to + 3);
 }
 
 // Whether rounding could decide between box `i` and one before it.
-bool NearThreshold(const float* boxes, int64_t i) {
+bool NearThreshold(const boxes_t* boxes, int64_t i) {
   const Box box = BoxAt(boxes, i);
   for (int64_t j = 0; j < i; ++j) {
     const Box other = BoxAt(boxes, j);
@@ -118,20 +123,20 @@ bool NearThreshold(const float* boxes, int64_t i) {
   return false;
 }
 
-void make_inputs(float* boxes, float* scores, int32_t* class_ids, int64_t n, uint64_t seed) {
+void make_inputs(boxes_t* boxes, scores_t* scores, int32_t* class_ids, int64_t n, uint64_t seed) {
   const int64_t objects = Max<int64_t>(1, n / 20);
   for (int64_t image = 0; image < BATCH; ++image) {
     uint64_t state = seed + uint64_t(image) * 104729u;
     for (int64_t i = 0; i < n; ++i) {
       const int64_t object = int64_t(NextUniform(&state) * double(objects));
-      float* image_boxes = boxes + image * n * 4;
+      boxes_t* image_boxes = boxes + image * n * 4;
       do DrawBox(seed + uint64_t(image), object, &state, image_boxes + 4 * i);
       while (NearThreshold(image_boxes, i));
       if (BATCHED) class_ids[image * n + i] = int32_t(object % 80);
       for (int64_t cls = 0; cls < CLASSES; ++cls) {
         const double u = NextUniform(&state);
         const double score = object % CLASSES == cls ? 0.02 + 0.97 * u * u * u : 0.04 * u;
-        scores[(image * CLASSES + cls) * n + i] = float(floor(score * 65536) / 65536);  // so coarse that some scores are equal
+        Assign(floor(score * 65536) / 65536, scores + (image * CLASSES + cls) * n + i);  // so coarse that some scores are equal
       }
     }
   }

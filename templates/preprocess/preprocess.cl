@@ -1,8 +1,8 @@
-// Camera preprocessing: each work item makes PX pixels of PY rows, all three planes of each, from the frame's bytes to the network's floats.
+// Camera preprocessing: each work item makes PX pixels of PY rows, all three planes of each, from the frame's bytes to the network's f32 or f16.
 //   dimension 0: along an output row     dimension 1: down the rows, PY side by side in an item     dimension 2: frames
 //
 //   STORE   vector   an item's pixels lie side by side, so that each plane gets them as one vector
-//           strided  they lie WX apart: neighbouring items store neighbouring floats
+//           strided  they lie WX apart: neighbouring items store neighbouring values
 //   TAPS    where a column or row lies in the frame: each item works it out, or the group does so once and keeps it in local memory
 //   SOURCE  bytes    a pixel's two neighbours in a frame row are six loads of a byte
 //           words    they are three aligned loads of four bytes, and shifts
@@ -14,6 +14,18 @@
 typedef uint whole_t;  // wide enough for twice input times output extent
 #else
 typedef ulong whole_t;
+#endif
+
+#if DTYPE == DTYPE_F16
+typedef half stored_t;
+#define STORE1(x, p) vstore_half(x, 0, p)
+#define STORE2(v, p) vstorea_half2(v, 0, p)
+#define STORE4(v, p) vstorea_half4(v, 0, p)
+#else
+typedef float stored_t;
+#define STORE1(x, p) (*(p) = (x))
+#define STORE2(v, p) (*(GLOBAL float2*)(p) = (v))
+#define STORE4(v, p) (*(GLOBAL float4*)(p) = (v))
 #endif
 
 #define COLUMNS (WX * PX)  // of a group
@@ -118,11 +130,11 @@ DEVICE void ColourAt(GLOBAL const uchar* frame, const Tap row, const Tap column,
 }
 #endif
 
-KERNEL GROUP_SIZE(WX, WY, 1) void preprocess(GLOBAL const uchar* RESTRICT input, GLOBAL float* RESTRICT output, int n) {
+KERNEL GROUP_SIZE(WX, WY, 1) void preprocess(GLOBAL const uchar* RESTRICT input, GLOBAL stored_t* RESTRICT output, int n) {
   const int item_x = (int)get_local_id(0), item_y = (int)get_local_id(1), item = item_y * WX + item_x;
   const int group_x = (int)get_group_id(0) * COLUMNS, group_y = (int)get_group_id(1) * ROWS;
   GLOBAL const uchar* frame = input + get_global_id(2) * FRAME_BYTES;
-  GLOBAL float* planes = output + get_global_id(2) * ((size_t)OH * OW * 3);
+  GLOBAL stored_t* planes = output + get_global_id(2) * ((size_t)OH * OW * 3);
 
 #if TAPS == TAPS_LOCAL
   LOCAL_ARRAY(Tap, column_taps, COLUMNS);
@@ -204,7 +216,7 @@ KERNEL GROUP_SIZE(WX, WY, 1) void preprocess(GLOBAL const uchar* RESTRICT input,
         values[p][i] = mad(value, scale[p], offset[p]);
       }
     }
-    GLOBAL float* out = planes + (size_t)y * OW + group_x;
+    GLOBAL stored_t* out = planes + (size_t)y * OW + group_x;
     UNROLL
     for (int p = 0; p < 3; ++p, out += (size_t)OH * OW) {
 #if STORE == STORE_VECTOR
@@ -212,14 +224,14 @@ KERNEL GROUP_SIZE(WX, WY, 1) void preprocess(GLOBAL const uchar* RESTRICT input,
 #if PX % 4 == 0
       UNROLL
       for (int i = 0; i < PX; i += 4)
-        *(GLOBAL float4*)(out + item_x * PX + i) = make_float4(values[p][i], values[p][i + 1], values[p][i + 2], values[p][i + 3]);
+        STORE4(make_float4(values[p][i], values[p][i + 1], values[p][i + 2], values[p][i + 3]), out + item_x * PX + i);
 #else
-      *(GLOBAL float2*)(out + item_x * PX) = make_float2(values[p][0], values[p][1]);
+      STORE2(make_float2(values[p][0], values[p][1]), out + item_x * PX);
 #endif
 #else
       UNROLL
       for (int i = 0; i < PX; ++i)
-        if (group_x + WITHIN(i) < OW) out[WITHIN(i)] = values[p][i];
+        if (group_x + WITHIN(i) < OW) STORE1(values[p][i], out + WITHIN(i));
 #endif
     }
   }

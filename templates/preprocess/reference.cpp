@@ -37,7 +37,10 @@ double Colour(const uint8_t* frame, int64_t channel, int64_t y, int64_t x) {
   return Min(Max(value, 0.0), 255.0);
 }
 
-void run(const uint8_t* input, float* output, int64_t n, const Context&) {
+void Assign(double value, float* to) { *to = float(value); }
+void Assign(double value, uint16_t* half) { *half = FloatToHalf(float(value)); }
+
+void run(const uint8_t* input, output_t* output, int64_t n, const Context&) {
   const double mean[3] = {double(MEAN0), double(MEAN1), double(MEAN2)}, scale[3] = {double(SCALE0), double(SCALE1), double(SCALE2)};
   for (int64_t image = 0; image < n; ++image)
     for (int64_t plane = 0; plane < 3; ++plane)
@@ -51,6 +54,6 @@ void run(const uint8_t* input, float* output, int64_t n, const Context&) {
             else
               value = Bilinear(input + image * H * W * 3, H, W, 3, channel, Coordinate(y - TOP, H, RH), Coordinate(x - LEFT, W, RW));
           }
-          output[((image * 3 + plane) * OH + y) * OW + x] = float((value - mean[plane]) * scale[plane]);
+          Assign((value - mean[plane]) * scale[plane], output + ((image * 3 + plane) * OH + y) * OW + x);
         }
 }
