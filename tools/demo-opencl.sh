@@ -4,7 +4,7 @@
 #   tools/demo-opencl.sh [OUT]      OUT: where everything goes (default: build/demo-opencl)
 #
 # The first device of the ICD loader is taken; a CPU is one where PoCL is installed. LATHE_DEMO_TIME (default 18m) is how long the tuner may take,
-# LATHE_DEMO_TRIALS (default 4) how many candidates a workload, LATHE_DEMO_PICTURE an 8-bit binary PPM (default: tools/demo.sh's).
+# LATHE_DEMO_TRIALS (default 4) how many candidates a workload.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,12 +14,12 @@ started=$SECONDS
 bin=build/release/bin
 log=$out/tuning.db
 model=models/yolo_small_1080p.onnx
-picture=$(realpath -m "${LATHE_DEMO_PICTURE:-build/demo/picture.ppm}")
-if [ ! -s "$picture" ]; then
-  echo "demo-opencl: read picture '$picture': there is none; name a PPM with LATHE_DEMO_PICTURE, or run tools/demo.sh, which leaves one" >&2
-  exit 1
-fi
 mkdir -p "$out"
+
+step "packages, build"
+tools/install-dependencies.sh
+cmake --preset release > /dev/null
+cmake --build --preset release --target lathe lathe-agent lathe-worker
 
 step "an agent on loopback"
 source tools/demo-agent.sh
@@ -45,8 +45,9 @@ ctest --test-dir "$out/kernels/build" --output-on-failure
 cmake --install "$out/kernels/build" --prefix "$out/installed" > /dev/null
 
 step "a pipeline that links it, on a 1080p picture"
+source tools/demo-picture.sh
 cmake -S examples/salient_boxes -B "$out/example" -DCMAKE_PREFIX_PATH="$(realpath "$out/installed")" > /dev/null
 cmake --build "$out/example"
-(cd "$out" && example/salient_boxes_opencl "$picture" boxes.ppm)
+(cd "$out" && example/salient_boxes_opencl picture.ppm boxes.ppm)
 
 step "done in $((SECONDS - started)) s; everything is in $out"

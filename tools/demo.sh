@@ -13,8 +13,8 @@ started=$SECONDS
 
 step "packages, build"
 tools/install-dependencies.sh
-cmake --preset release -DLATHE_BUILD_TESTS=OFF > /dev/null
-cmake --build --preset release
+cmake --preset release > /dev/null
+cmake --build --preset release --target lathe lathe-agent lathe-worker
 mkdir -p "$out"
 lathe=build/release/bin/lathe
 log=$out/tuning.db
@@ -53,15 +53,9 @@ ctest --test-dir "$out/kernels/build" --output-on-failure
 cmake --install "$out/kernels/build" --prefix "$out/installed" > /dev/null
 
 step "a pipeline that links it, on a 1080p picture"
-picture=$out/picture.ppm
-if [ ! -s "$picture" ]; then
-  # Any 8-bit binary PPM will do; this one is out of a Debian package.
-  (cd "$out" && apt-get download -q ukui-wallpapers > /dev/null && dpkg-deb -x ukui-wallpapers_*.deb wallpapers)
-  command -v djpeg > /dev/null || apt-get install -y -q --no-install-recommends libjpeg-turbo-progs > /dev/null
-  djpeg -pnm -scale 5/8 "$out/wallpapers/usr/share/backgrounds/firstgeneration.jpg" > "$picture"
-fi
-cmake -S examples/salient_boxes -B "$out/example" -DCMAKE_PREFIX_PATH="$PWD/$out/installed" > /dev/null
+source tools/demo-picture.sh
+cmake -S examples/salient_boxes -B "$out/example" -DCMAKE_PREFIX_PATH="$(realpath "$out/installed")" > /dev/null
 cmake --build "$out/example"
-"$out/example/salient_boxes" "$picture" "$out/boxes.ppm"
+"$out/example/salient_boxes" "$out/picture.ppm" "$out/boxes.ppm"
 
 step "done in $((SECONDS - started)) s; everything is in $out"
