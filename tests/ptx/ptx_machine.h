@@ -1,0 +1,44 @@
+// Runs a grid of a PTX kernel on the host, and looks at what its threads do.
+//
+// Execution. Blocks run one after the other, each on fresh shared memory that holds a pattern. Within a block a warp runs until it waits or
+// ends, then the next one. Lanes of a warp that are at the same instruction form a group, for which it is done at once; a branch that they
+// do not agree about splits the group. The group at the lowest instruction goes on first, and groups that meet are one again: NVRTC lays
+// its blocks out so that they meet where the branches join. shfl.sync, vote.sync and bar.warp.sync wait for the lanes in their mask, wmma
+// for the whole warp, bar.sync for the block.
+//
+// What is checked, and told as a finding:
+//   global accesses      against each allocation's bounds and alignment; reading bytes that nobody wrote; reading by ld.global.nc what the
+//                        launch writes; an access out of bounds or misaligned ends the launch as on a device (700, 716)
+//   shared accesses      against what is declared and added by the launch, and alignment; reads of bytes that the block has not written
+//   races on shared memory: see shared_shadow.h. A write of the value that is there already is none. An asynchronous copy writes from its
+//   beginning
+//                        until its thread has waited for it, and arrives only then, as late as can be
+//   barriers             that lanes of a warp reach at different instructions, that threads have exited without reaching; deadlock
+//   wmma                 with lanes missing, with different addresses, or misaligned
+//
+// What is not modelled: time; what ptxas makes of PTX (registers, spills, its bugs); caches; the order in which other blocks, or threads
+// without a barrier between them, see writes to global memory: races there are not looked for. mul and add that ptxas may join to one fma
+// stay two. Approximations (ex2.approx, div.full) are computed exactly and rounded: a device's may differ within the bounds of the PTX ISA.
+// The sum of a wmma is added in the order of k; tensor cores promise none.
+#pragma once
+
+#include <string>
+
+#include "warp.h"
+
+namespace lathe::ptx {
+
+// Codes of the CUDA driver.
+enum LaunchCode : int {
+  kLaunched = 0,
+  kInvalidValue = 1,
+  kIllegalAddress = 700,
+  kMisalignedAddress = 716,
+  kLaunchTimeout = 702,  // a deadlock: a device would hang
+  kLaunchFailed = 719,
+};
+
+// Runs the whole grid. What it returns a device would tell at the next synchronisation.
+int RunGrid(Grid& grid);
+
+}  // namespace lathe::ptx
