@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "power/power_rail.h"
 #include "rpc/agent/board_service.h"
+#include "rpc/agent/listen_problem.h"
 #include "rpc/endpoint.h"
 
 namespace lathe {
@@ -78,6 +79,11 @@ Result<std::unique_ptr<AgentServer>> AgentServer::Start(Board* board, UploadStor
   auto state = std::make_unique<State>();
   state->options = std::move(options);
   const AgentOptions& chosen = state->options;
+  Result<std::vector<std::string>> endpoints = ParseEndpoints(chosen.listen);
+  if (!endpoints) return endpoints.error().In("listen");
+  if (endpoints->size() > 1)
+    return Error{ErrorCode::kInvalidInput,
+                 fmt::format("listen on '{}': an agent listens on one address; 0.0.0.0:PORT is all of this machine's", chosen.listen)};
   Result<std::shared_ptr<grpc::ServerCredentials>> credentials = Credentials(chosen);
   if (!credentials) return credentials.error();
 
@@ -125,8 +131,12 @@ Result<std::unique_ptr<AgentServer>> AgentServer::Start(Board* board, UploadStor
   state->server = builder.BuildAndStart();
   if (!state->server || state->port == 0) {
     state->server.reset();
-    return Error{ErrorCode::kUnavailable,
-                 fmt::format("listen on '{}': the address is taken, is not this machine's, or the certificates do not fit", chosen.listen)};
+    std::string problem = ListenProblem(chosen.listen);
+    if (problem.empty())
+      problem = chosen.tls
+                    ? fmt::format("the address is free; '{}' and its key may not be a pair, or not be PEM files", chosen.tls->certificate)
+                    : "gRPC could not, and does not say why; a file of that name may be in the way, or its folder missing";
+    return Error{ErrorCode::kUnavailable, fmt::format("listen on '{}': {}", chosen.listen, problem)};
   }
   std::unique_ptr<AgentServer> started(new AgentServer(std::move(state)));
   started->SetServing(true);  // by name, too: gRPC knows only the server as a whole by itself

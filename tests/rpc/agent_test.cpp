@@ -1,5 +1,6 @@
 // The whole way over gRPC: the same results as in-process, and what happens when network, board or candidate misbehave.
 #include "agent_fixture.h"
+#include "rpc/agent/listen_problem.h"
 
 namespace lathe {
 namespace {
@@ -277,6 +278,24 @@ TEST(Remote, AnAgentOnATakenPortSaysSo) {
   const auto second = AgentServer::Start(&board, store.get(), options);
   ASSERT_FALSE(second);
   EXPECT_THAT(second.error().message, testing::HasSubstr(agent.endpoint()));
+  EXPECT_THAT(second.error().message, testing::HasSubstr("in use"));
+  EXPECT_THAT(second.error().message, testing::HasSubstr("--listen"));
+  EXPECT_THAT(second.error().message, testing::Not(testing::HasSubstr("certificate")));
+}
+
+TEST(Remote, SaysWhatIsWrongWithAnAddressToListenOn) {
+  const auto store = std::move(*UploadStore::Open(SharedDir() / "uploads", {}));
+  Board board({}, [](const SessionSpec&) -> Result<std::unique_ptr<Measurer>> { return Error{}; });
+  for (const auto& [address, problem] : std::vector<std::pair<std::string, std::string>>{
+           {"127.0.0.1:80a", "no number"}, {"nohost", "no port"}, {"127.0.0.1:0,127.0.0.2:0", "one address"}}) {
+    AgentOptions options;
+    options.listen = address;
+    const auto server = AgentServer::Start(&board, store.get(), options);
+    ASSERT_FALSE(server) << address;
+    EXPECT_THAT(server.error().message, testing::HasSubstr(problem));
+  }
+  EXPECT_THAT(ListenProblem("192.0.2.1:7200"), testing::HasSubstr("no address of this machine")) << "an address for documents";
+  EXPECT_EQ(ListenProblem("127.0.0.1:0"), "");
 }
 
 TEST(Remote, OnlyLoopbackIsServedAndReachedWithoutCertificates) {

@@ -156,7 +156,7 @@ int main(int argc, char** argv) {
       "An agent runs what its clients send. On loopback it needs nothing; on any other address it demands mutual TLS (--certs, see `lathe "
       "certs`)\nand lets each client do only what the configuration says.\n\n"
       "SIGTERM: nothing new is begun, what runs is finished and handed over, then it ends; a second one ends it at once.\n\n"
-      "Exit status: 0 ended when asked to; 1 the world failed (address taken, disk); 2 wrong command line; 3 wrong configuration.\n\n"
+      "Exit status: 0 ended when asked to; 1 the world failed (address in use, disk); 2 wrong command line; 3 wrong configuration.\n\n"
       "Examples:\n  lathe-agent\n  lathe-agent --listen 0.0.0.0:7200 --certs /etc/lathe/certs --config /etc/lathe/agent.json\n\n"
       "Configuration (JSON, comments allowed; keys are listen, name, certs, user, scratch, directory, sysfs_root, lock_clocks, "
       "lease_seconds,\n"
