@@ -79,10 +79,22 @@ Status PrepareForWriting(Database& database) {
 
 }  // namespace
 
+// Not made along with the log: under a mistyped folder hours of tuning would begin anew, without what the right log knows.
+Status TuningLog::FolderIsThere(const fs::path& path) {
+  const fs::path folder = path.parent_path();
+  std::error_code failure;
+  if (folder.empty() || fs::is_directory(folder, failure)) return {};
+  if (fs::exists(folder, failure)) return InOpen({ErrorCode::kNotFound, fmt::format("'{}' is no folder", folder.string())}, path);
+  return InOpen(
+      {ErrorCode::kNotFound, fmt::format("there is no folder '{0}'; make it with `mkdir -p {0}`, or name another log", folder.string())},
+      path);
+}
+
 Result<std::unique_ptr<TuningLog>> TuningLog::Open(const fs::path& path, const TuningLogOptions& options) {
   if (path.empty()) return Error{ErrorCode::kInvalidInput, "open tuning log: the path is empty"};
   std::error_code failure;
   if (fs::is_directory(path, failure)) return InOpen({ErrorCode::kInvalidInput, "it is a folder; name a file in it"}, path);
+  if (Status there = FolderIsThere(path); !there) return there.error();
   if (options.mode != Mode::kCreate && !fs::exists(path, failure))
     return InOpen({ErrorCode::kNotFound, "there is no such file; `lathe tune --log` makes one"}, path);
   if (Status whole = CheckWholePages(path); !whole) return InOpen(whole.error(), path);

@@ -41,6 +41,8 @@ class TuningLog final : public Journal {
  public:
   // Errors begin with "open tuning log 'PATH': ". A file that cannot be used is left exactly as it was.
   static Result<std::unique_ptr<TuningLog>> Open(const std::filesystem::path& path, const TuningLogOptions& options = {});
+  // Fails where not even a new log could be made for want of its folder: to be asked before anything slow.
+  static Status FolderIsThere(const std::filesystem::path& path);
   static Result<std::unique_ptr<TuningLog>> OpenInMemory(const TuningLogOptions& options = {});
   ~TuningLog() override;
 

@@ -124,7 +124,7 @@ TEST_F(Opening, RefusesFoldersAndMissingFiles) {
   EXPECT_THAT(FailureOf(At("absent.db"), Mode::kReadOnly), HasSubstr("there is no such file"));
   EXPECT_THAT(FailureOf(At("absent.db"), Mode::kReadWrite), HasSubstr("there is no such file"));
   EXPECT_FALSE(fs::exists(At("absent.db")));
-  EXPECT_THAT(FailureOf(At("no/folder/a.db")), HasSubstr("No such file or directory"));
+  EXPECT_THAT(FailureOf(At("no/folder/a.db")), HasSubstr("there is no folder"));
   EXPECT_THAT(FailureOf(""), HasSubstr("the path is empty"));
 }
 

@@ -174,6 +174,7 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
     log = std::move(*opened);
     return {};
   };
+  if (Status there = TuningLog::FolderIsThere(options.log); !there) return OfMachine(there.error());
   std::error_code failure;
   if (std::filesystem::exists(options.log, failure))
     if (Status opened = open_log(); !opened) return opened.error();
