@@ -80,8 +80,9 @@ Result<int64_t> ExportFile(TuningLog& log, const LogFilter& filter, LogFormat fo
   const std::filesystem::path beside = path.string() + ".part";
   std::error_code failure;
   Result<int64_t> written = [&]() -> Result<int64_t> {
+    errno = 0;
     std::ofstream out(beside, std::ios::binary | std::ios::trunc);
-    if (!out) return Error{ErrorCode::kUnavailable, "the file cannot be created"};
+    if (!out) return Error{ErrorCode::kUnavailable, fmt::format("the file cannot be made: {}", std::strerror(errno != 0 ? errno : EIO))};
     return format == LogFormat::kNative    ? ExportNative(log, filter, out)
            : format == LogFormat::kAutoTvm ? ExportAutoTvm(log, filter, out)
                                            : ExportKernelTuner(log, filter, out);

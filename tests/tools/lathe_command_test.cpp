@@ -1,13 +1,9 @@
 // The program as a user meets it: what it prints, how it exits, and what survives kill -9.
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <gtest/gtest.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "tests/tools/lathe_command.h"
 
-#include <array>
+#include <fmt/format.h>
+#include <signal.h>
+
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -15,59 +11,10 @@
 #include <set>
 #include <thread>
 
-#include "core/file.h"
 #include "db/tuning_log.h"
-
-extern char** environ;
 
 namespace lathe {
 namespace {
-
-const std::string kModels = LATHE_SOURCE_DIR "/models/";
-// Builds in a fraction of a second and has hundreds of valid configs.
-const std::string kSmall = "resize:h=24,w=40,c=3,oh=17,ow=19";
-
-struct Outcome {
-  int exit_code = -1;
-  std::string out, err;
-};
-
-class LatheCommand : public ::testing::Test {
- protected:
-  void SetUp() override {
-    Result<TempDir> dir = TempDir::Create("command");
-    ASSERT_TRUE(dir);
-    dir_ = std::make_unique<TempDir>(*std::move(dir));
-    ::setenv("XDG_CACHE_HOME", (dir_->path() / "cache").c_str(), 1);
-  }
-
-  std::string Path(const char* name) const { return (dir_->path() / name).string(); }
-
-  pid_t Start(const std::vector<std::string>& arguments) const {
-    std::vector<char*> argv;
-    std::string program = LATHE_BIN_DIR "/lathe";
-    argv.push_back(program.data());
-    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 1, Path("out").c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
-    posix_spawn_file_actions_addopen(&actions, 2, Path("err").c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
-    pid_t pid = 0;
-    EXPECT_EQ(posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    return pid;
-  }
-
-  Outcome Run(const std::vector<std::string>& arguments) const {
-    const pid_t pid = Start(arguments);
-    int status = 0;
-    waitpid(pid, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), *ReadFile(Path("out")), *ReadFile(Path("err"))};
-  }
-
-  std::unique_ptr<TempDir> dir_;
-};
 
 TEST_F(LatheCommand, SaysWhatIsWrongWithAToolchainProfile) {
   const Outcome unknown = Run({"check", "resize_cpu", "--toolchain", "kettle"});

@@ -1,6 +1,8 @@
 // lathe log: look after tuning logs: what is in them, merging, formats of others.
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "db/exchange.h"
@@ -13,11 +15,25 @@ namespace lathe {
 namespace {
 
 struct LogFlags {
-  std::string log = "tuning.db", format;
-  std::vector<std::string> others;
+  std::string log, format;
+  std::vector<std::string> files;   // as given: the log first, unless --log names it
+  std::vector<std::string> others;  // what is left of them
   LogFilter filter;
   bool skip = false;
 };
+
+// The log is the first file or --log's, never both; what reads one log only takes tuning.db where none is named. Empty where they fit.
+std::string ContradictionIn(LogFlags& flags, const std::string& command, size_t fewest, size_t most) {
+  flags.others = flags.files;
+  if (flags.log.empty() && !flags.others.empty()) {
+    flags.log = flags.others.front();
+    flags.others.erase(flags.others.begin());
+  }
+  if (flags.log.empty() && fewest == 0) flags.log = "tuning.db";
+  if (!flags.log.empty() && flags.others.size() >= fewest && flags.others.size() <= most) return "";
+  const std::string files = most == 0 ? "" : most == 1 ? " FILE" : " FILE...";
+  return fmt::format("log {0}: write `lathe log {0} LOG{1}`, or `lathe log {0} --log LOG{1}`", command, files);
+}
 
 int RunSummary(const CommonOptions& common, const std::string& file) {
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(file, {.mode = TuningLogOptions::Mode::kReadOnly});
@@ -59,6 +75,10 @@ int RunRuns(const CommonOptions& common, const std::string& file) {
 int RunMerge(const CommonOptions& common, const std::string& file, const std::vector<std::string>& others) {
   for (const std::string& other : others)
     if (Status there = InputIsThere("merge tuning log", other); !there) return Fail(there.error());
+  if (Status there = TuningLog::FolderIsThere(file); !there) return Fail(OfMachine(there.error()));
+  for (const std::string& other : others)  // before a new log is made: none is left behind for one that cannot be read
+    if (Result<std::unique_ptr<TuningLog>> readable = TuningLog::Open(other, {.mode = TuningLogOptions::Mode::kReadOnly}); !readable)
+      return Fail(OfInput(readable.error()));
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(file);
   if (!log) return Fail(OfMachine(log.error()));
   for (const std::string& other : others) {
@@ -91,6 +111,14 @@ int RunExport(const CommonOptions& common, const LogFlags& flags) {
 int RunImport(const CommonOptions& common, const LogFlags& flags) {
   for (const std::string& file : flags.others)
     if (Status there = InputIsThere("import", file); !there) return Fail(there.error());
+  if (Status there = TuningLog::FolderIsThere(flags.log); !there) return Fail(OfMachine(there.error()));
+  std::error_code failure;
+  if (!std::filesystem::exists(flags.log, failure)) {  // no new log is left behind for a file that cannot be read: tried in memory first
+    Result<std::unique_ptr<TuningLog>> trial = TuningLog::OpenInMemory();
+    if (!trial) return Fail(trial.error());
+    Result<ImportReport> readable = ImportFile(**trial, flags.others.front(), ParseLogFormat(flags.format), {flags.skip});
+    if (!readable) return Fail(readable.error());
+  }
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log);
   if (!log) return Fail(OfMachine(log.error()));
   for (const std::string& file : flags.others) {
@@ -112,40 +140,49 @@ void RegisterLog(CLI::App& app, CommonOptions& common, Action& chosen) {
   CLI::App* command = app.add_subcommand("log", "Look after tuning logs");
   auto flags = std::make_shared<LogFlags>();
   command->require_subcommand(1);
-  const auto add = [command, flags](const char* name, const char* what, const char* example) {
+  const auto add = [command, flags](const char* name, const char* what, const char* files, const char* examples) {
     CLI::App* sub = command->add_subcommand(name, what);
-    sub->add_option("--log", flags->log, "Tuning log")->capture_default_str();
-    sub->footer(std::string("Example:\n  lathe log ") + example);
+    sub->add_option("files", flags->files, files);
+    sub->add_option("--log", flags->log, "The log, instead of the first file");
+    sub->footer(std::string("Examples:\n  lathe log ") + examples);
     return sub;
   };
-  command->footer("Examples:\n  lathe log summary --log tuning.db\n  lathe log merge --log all.db board1.db board2.db");
+  const auto run = [&chosen, flags](CLI::App* sub, size_t fewest, size_t most, const std::function<int()>& action) {
+    sub->callback([&chosen, flags, sub, fewest, most, action] {
+      chosen = [flags, name = sub->get_name(), fewest, most, action] {
+        const std::string wrong = ContradictionIn(*flags, name, fewest, most);
+        return wrong.empty() ? action() : WrongCommandLine(wrong);
+      };
+    });
+  };
+  command->footer("Examples:\n  lathe log summary tuning.db\n  lathe log merge all.db board1.db board2.db");
 
-  add("summary", "What is in it", "summary --log tuning.db")->callback([&common, &chosen, flags] {
-    chosen = [&common, flags] { return RunSummary(common, flags->log); };
-  });
-  add("runs", "Every run, newest first", "runs --log tuning.db --json")->callback([&common, &chosen, flags] {
-    chosen = [&common, flags] { return RunRuns(common, flags->log); };
-  });
-  CLI::App* merge = add("merge", "Take over what other logs have and this one lacks", "merge --log all.db board1.db board2.db");
-  merge->add_option("other", flags->others, "Other logs; only read")->required();
+  CLI::App* summary = add("summary", "What is in it", "LOG: the tuning log (default: tuning.db)", "summary tuning.db");
+  run(summary, 0, 0, [&common, flags] { return RunSummary(common, flags->log); });
+  CLI::App* runs = add("runs", "Every run, newest first", "LOG: the tuning log (default: tuning.db)", "runs tuning.db --json");
+  run(runs, 0, 0, [&common, flags] { return RunRuns(common, flags->log); });
+  CLI::App* merge = add("merge", "Take over what other logs have and this one lacks",
+                        "LOG OTHER...: the log that takes, made when there is none; then those that give and are only read",
+                        "merge all.db board1.db board2.db\n  lathe log merge --log all.db board1.db board2.db");
+  run(merge, 1, SIZE_MAX, [&common, flags] { return RunMerge(common, flags->log, flags->others); });
   const std::vector<std::string> formats = {"native", "autotvm", "kernel_tuner"};
-  CLI::App* exporting = add("export", "Write measurements to a file", "export --log tuning.db --operator conv2d conv2d.jsonl");
-  exporting->add_option("file", flags->others, "Where to")->required()->expected(1);
+  CLI::App* exporting = add("export", "Write measurements to a file", "LOG FILE: the tuning log, then the file to write",
+                            "export tuning.db conv2d.jsonl --operator conv2d");
   exporting->add_option("--format", flags->format, "native loses nothing")->default_str("native")->check(CLI::IsMember(formats));
   exporting->add_option("--operator", flags->filter.operator_name, "Only this operator");
   exporting->add_option("--workload", flags->filter.workload_key, "Only this workload's key");
   exporting->add_option("--target", flags->filter.target, "Only this target: its key or a beginning of it up to a slash");
   exporting->add_option("--template", flags->filter.template_name, "Only this template");
-  exporting->callback([&common, &chosen, flags] {
+  run(exporting, 1, 1, [&common, flags] {
     if (flags->format.empty()) flags->format = "native";
-    chosen = [&common, flags] { return RunExport(common, *flags); };
+    return RunExport(common, *flags);
   });
-  CLI::App* importing = add("import", "Take in files of ours, of AutoTVM or of Kernel Tuner", "import --log tuning.db autotvm.log");
-  importing->add_option("file", flags->others, "What to read")->required();
+  CLI::App* importing = add("import", "Take in files of ours, of AutoTVM or of Kernel Tuner",
+                            "LOG FILE...: the tuning log, made when there is none; then the files to read",
+                            "import tuning.db autotvm.log\n  lathe log import --log tuning.db autotvm.log");
   importing->add_option("--format", flags->format, "Recognised by the file's beginning unless given")->check(CLI::IsMember(formats));
   importing->add_flag("--skip-malformed", flags->skip, "Leave out lines that cannot be read instead of importing nothing");
-  importing->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunImport(common, *flags); }; });
-  merge->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunMerge(common, flags->log, flags->others); }; });
+  run(importing, 1, SIZE_MAX, [&common, flags] { return RunImport(common, *flags); });
 }
 
 }  // namespace lathe
