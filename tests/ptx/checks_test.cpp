@@ -107,6 +107,30 @@ TEST(Checks, FindRacesWithinAWarp) {
   EXPECT_EQ(See(write + "ld.shared.u32 %r2, [%rd5];\nst.shared.u32 [%rd5], %r2;").findings, "") << "one's own bytes";
 }
 
+TEST(Checks, FindRacesOnGlobalMemory) {
+  const auto see = [](const std::string& body, uint32_t blocks) {
+    Interpreter machine;
+    const uint64_t a = machine.Put(std::vector<uint32_t>(64, 3)), b = machine.Room(256);
+    EXPECT_EQ(machine.Run(KernelText("mov.u32 %r1, %ctaid.x;\n" + body), {64, 1, 1}, {a, b, 0}, blocks), 0);
+    return machine.findings();
+  };
+  const std::string own = "st.global.u32 [%rd2], %r0;\n",
+                    next = "xor.b32 %r3, %r0, 32;\nmul.wide.u32 %rd5, %r3, 4;\nadd.s64 %rd5, %rd12, %rd5;\n",
+                    read = "ld.global.u32 %r2, [%rd5];\n";
+  EXPECT_THAT(see(own + next + read, 1),
+              HasSubstr("reads byte 0 of an allocation of 256 bytes, which thread (0, 0, 0) wrote with no barrier between"));
+  EXPECT_EQ(see(own + next + "bar.sync 0;\n" + read, 1), "");
+  EXPECT_THAT(see("st.global.u32 [%rd2], %r1;", 2),
+              HasSubstr("writes byte 0 of an allocation of 256 bytes, which another block wrote in the same launch"));
+  EXPECT_EQ(see("st.global.u32 [%rd2], %r0;", 2), "") << "both write the same";
+  EXPECT_THAT(see("ld.global.u32 %r2, [%rd1];\nsetp.eq.s32 %p1, %r1, 2;\n@%p1 st.global.u32 [%rd1], %r0;", 3),
+              HasSubstr("which another block read"));
+  EXPECT_EQ(see("red.global.add.u32 [%rd11], 1;", 3), "");
+  EXPECT_THAT(
+      see("red.global.add.u32 [%rd11], 1;\nld.global.u32 %r2, [%rd11+4];\nsetp.eq.s32 %p1, %r1, 2;\n@%p1 ld.global.u32 %r2, [%rd11];", 3),
+      HasSubstr("reads byte 0 of an allocation of 256 bytes, which another block wrote"));
+}
+
 TEST(Checks, LetAtomicOperationsMeetEachOtherAndNothingElse) {
   const std::string begin = ".shared .align 4 .b8 s[4];\nsetp.eq.s32 %p1, %r0, 0;\n@%p1 st.shared.u32 [s], 0;\n",
                     add = "atom.shared.add.u32 %r1, [s], 1;\n";

@@ -34,7 +34,7 @@ class Decoding {
   virtual void Address(const OperandText& operand, Instruction& instruction) = 0;
   virtual uint32_t Label(const OperandText& operand) = 0;
   virtual const Kernel::Parameter& Parameter(const OperandText& operand) = 0;
-  virtual void NoteSharedAccess(uint32_t bytes) = 0;
+  virtual void NoteAccess(uint32_t bytes) = 0;
 
   [[noreturn]] void Refuse(const std::string& why) const { throw Refusal("'" + text().text + "': " + why, text().line); }
   void ExpectOperands(size_t count) const {

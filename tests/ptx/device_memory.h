@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "access_shadow.h"
+
 namespace lathe::ptx {
 
 class DeviceMemory {
@@ -21,10 +23,13 @@ class DeviceMemory {
   struct Allocation {
     uint64_t address = 0, bytes = 0;
     bool read_only = false;
-    std::vector<uint8_t> state = {};  // of each byte
-    uint64_t dirty_from = 0, dirty_to = 0;
+    std::vector<uint8_t> state = {};        // of each byte
+    uint64_t dirty_from = 0, dirty_to = 0;  // bytes whose state is the launch's
+    std::unique_ptr<AccessShadow> shadow;   // once a kernel has touched it otherwise than by ld.global.nc
     std::unique_ptr<uint8_t, void (*)(void*)> memory{nullptr, nullptr};
   };
+
+  Epochs epochs;  // of all kernels that use this memory
 
   uint64_t Allocate(uint64_t bytes);  // 0: there is no memory
   bool Free(uint64_t address);        // false: nothing was allocated there

@@ -145,8 +145,7 @@ void DecodeLoadOrStore(Decoding& decoding, Instruction& instruction) {
     instruction.value_bytes = bytes;
   }
   decoding.Address(address, instruction);
-  if (instruction.space == Space::kShared || instruction.space == Space::kGeneric)
-    decoding.NoteSharedAccess(instruction.bytes * instruction.count);
+  decoding.NoteAccess(instruction.bytes * instruction.count);
   if (instruction.value_bytes < instruction.bytes) decoding.Refuse("the register is too small");
   instruction.run = loads ? LoadOf(type[0], instruction.bytes, instruction.value_bytes) : StoreOf(instruction.bytes);
   if (instruction.run == nullptr) decoding.Refuse("this combination of sizes is not known");
@@ -208,7 +207,7 @@ void DecodeAtomic(Decoding& decoding, Instruction& instruction) {
   instruction.at[1] = decoding.Slot(operands[address + 1], instruction.bytes);
   if (operation == "cas") instruction.at[2] = decoding.Slot(operands[address + 2], instruction.bytes);
   instruction.count = operation == "cas" ? 2 : 1;
-  decoding.NoteSharedAccess(instruction.bytes);
+  decoding.NoteAccess(instruction.bytes);
   if (type == "s32")
     instruction.run = AtomicOf<int32_t>(operation);
   else if (type == "s64")
@@ -240,9 +239,9 @@ void BeginCopies(Warp& warp, const Instruction& instruction) {
       Report(warp, lane, instruction, "misaligned", "copies from an address that is no multiple of " + std::to_string(copy.bytes));
       throw Fault{kMisalignedAddress};
     }
-    if (const SharedShadow::Conflict conflict = block.shadow.BeginCopy(copy.to, copy.bytes, WhoIs(warp, lane));
-        conflict.kind != SharedShadow::Conflict::kNone)
-      ReportConflict(warp, lane, instruction, conflict, "begins to copy to ", copy.to);
+    if (const AccessShadow::Conflict conflict = block.shadow.BeginCopy(copy.to, copy.bytes, WhoIs(warp, lane));
+        conflict.kind != AccessShadow::Conflict::kNone)
+      ReportConflict(warp, lane, instruction, conflict, "begins to copy to ", SharedByte(copy.to));
     warp.copies[lane].open.push_back(copy);
   }
 }
@@ -311,7 +310,7 @@ void DecodeCopy(Decoding& decoding, Instruction& instruction) {
       instruction.count = 2;
     }
     instruction.cached = false;
-    decoding.NoteSharedAccess(instruction.bytes);
+    decoding.NoteAccess(instruction.bytes);
     instruction.run = &BeginCopies;
   } else {
     decoding.Refuse("this kind of copy is not known");

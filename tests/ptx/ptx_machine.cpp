@@ -55,7 +55,7 @@ void BeginBlock(Block& block) {
   const Kernel& kernel = *block.grid->kernel;
   const uint32_t threads = CountOf(block.grid->threads);
   std::fill(block.shared.begin(), block.shared.end(), kSharedPattern);
-  block.shadow.BeginBlock();
+  block.grid->memory->epochs.BeginBlock();
   for (Warp& warp : block.warps) {
     for (uint32_t i = 0; i < 3; ++i)
       for (uint32_t lane = 0; lane < kLanes; ++lane) warp.Set(SpecialSlot(kCtaidX + i), lane, block.index[i]);
@@ -230,17 +230,17 @@ bool OpenBarrier(Block& block) {
     }
     ++warp.syncs;
   }
-  block.shadow.NextEpoch();
+  block.grid->memory->epochs.PassBarrier();
   return true;
 }
 
 }  // namespace
 
 int RunGrid(Grid& grid) {
-  Block block;
-  block.grid = &grid;
+  grid.memory->epochs.BeginLaunch();
+  Block block(grid);
   block.shared.resize(grid.shared_bytes);
-  block.shadow.Resize(grid.shared_bytes, grid.kernel->shared_granule);
+  block.shadow.Resize(grid.shared_bytes, grid.kernel->granule);
   MakeWarps(block);
   int code = kLaunched;
   try {

@@ -7,19 +7,18 @@
 // for the whole warp, bar.sync for the block.
 //
 // What is checked, and told as a finding:
-//   global accesses      against each allocation's bounds and alignment; reading bytes that nobody wrote; reading by ld.global.nc what the
-//                        launch writes; an access out of bounds or misaligned ends the launch as on a device (700, 716)
-//   shared accesses      against what is declared and added by the launch, and alignment; reads of bytes that the block has not written
-//   races on shared memory: see shared_shadow.h. A write of the value that is there already is none. An asynchronous copy writes from its
-//   beginning
-//                        until its thread has waited for it, and arrives only then, as late as can be
-//   barriers             that lanes of a warp reach at different instructions, that threads have exited without reaching; deadlock
-//   wmma                 with lanes missing, with different addresses, or misaligned
+// - Accesses to global memory, against the bounds and the alignment of each allocation. Beyond them the launch ends as on a device (700,
+//   716). Asked for: reads of bytes that nobody wrote. Also ld.global.nc of what the launch itself writes, before or after.
+// - Accesses to shared memory, against what is declared and what the launch adds, and reads of bytes that the block has not written.
+// - Races (access_shadow.h). A write of the value that is there already is none. An asynchronous copy writes from its beginning until its
+//   thread has waited for it, and arrives only then, as late as can be.
+// - Barriers that lanes of a warp reach at different instructions, or that threads have exited without reaching; deadlock.
+// - Matrix instructions with lanes missing, with different addresses, or misaligned.
 //
-// What is not modelled: time; what ptxas makes of PTX (registers, spills, its bugs); caches; the order in which other blocks, or threads
-// without a barrier between them, see writes to global memory: races there are not looked for. mul and add that ptxas may join to one fma
-// stay two. Approximations (ex2.approx, div.full) are computed exactly and rounded: a device's may differ within the bounds of the PTX ISA.
-// The sum of a wmma is added in the order of k; tensor cores promise none.
+// What is not modelled: time; what ptxas makes of PTX (registers, spills, its bugs); caches, and memory seen out of order by blocks that
+// signal each other through it (what they hand over so counts as a race). mul and add that ptxas may join to one fma stay two.
+// Approximations (ex2.approx, div.full) are computed exactly and rounded: a device's may differ within the bounds of the PTX ISA. The sum
+// of a wmma is added in the order of k; tensor cores promise none.
 #pragma once
 
 #include <string>

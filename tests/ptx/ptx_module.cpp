@@ -122,7 +122,7 @@ class KernelLoader : public Decoding {
     Refuse("there is no parameter '" + operand.name + "'");
   }
 
-  void NoteSharedAccess(uint32_t bytes) override { kernel_.shared_granule = std::min(kernel_.shared_granule, bytes); }
+  void NoteAccess(uint32_t bytes) override { kernel_.granule = std::min(kernel_.granule, bytes); }
 
  private:
   struct Register {

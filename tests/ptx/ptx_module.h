@@ -98,7 +98,7 @@ struct Kernel {
   uint64_t constants_at = 0;       // where among the slots
   uint64_t shared_bytes = 0;       // declared; what a launch adds lies behind
   uint64_t local_bytes = 0;        // of a thread
-  uint32_t shared_granule = 16;    // no access to shared memory is smaller
+  uint32_t granule = 16;           // no access to shared or global memory is smaller
 };
 
 struct Variable {  // .const and .global

@@ -23,9 +23,28 @@ bool Any(const uint8_t* state, uint32_t bytes, uint8_t bits) {
   return std::any_of(state, state + bytes, [&](uint8_t byte) { return (byte & bits) != 0; });
 }
 
+AccessShadow::Conflict Note(AccessShadow& shadow, uint64_t offset, uint32_t bytes, Access access, const AccessShadow::Who& who) {
+  if (access == Access::kLoad) return shadow.Read(offset, bytes, who);
+  return access == Access::kStore ? shadow.Write(offset, bytes, who) : shadow.Change(offset, bytes, who);
+}
+
+AccessShadow::Conflict Touch(const Warp& warp, uint32_t lane, DeviceMemory::Allocation& allocation, uint64_t offset, uint32_t bytes,
+                             Access access) {
+  const Grid& grid = *warp.block->grid;
+  if (allocation.shadow == nullptr) allocation.shadow = std::make_unique<AccessShadow>(grid.memory->epochs, false);
+  allocation.shadow->Resize(allocation.bytes, grid.kernel->granule);
+  return Note(*allocation.shadow, offset, bytes, access, WhoIs(warp, lane));
+}
+
+// Storing what is there already races with nobody, unless a copy is going to change it. `from`: what is stored; null where nothing is.
+bool Changes(const uint8_t* at, const void* from, uint32_t bytes, const AccessShadow::Conflict& conflict) {
+  return from == nullptr || conflict.kind == AccessShadow::Conflict::kCopyUnderWay || std::memcmp(at, from, bytes) != 0;
+}
+
 }  // namespace
 
-uint8_t* ReachGlobal(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, Access access) {
+uint8_t* ReachGlobal(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, Access access,
+                     const void* from) {
   CheckAlignment(warp, instruction, lane, address, bytes, access);
   DeviceMemory& memory = *warp.block->grid->memory;
   DeviceMemory::Allocation* allocation = memory.Find(address, bytes);
@@ -40,6 +59,11 @@ uint8_t* ReachGlobal(Warp& warp, const Instruction& instruction, uint32_t lane, 
   if (warp.block->grid->tells_unwritten_global && access != Access::kStore && !Have(state, bytes, DeviceMemory::kWritten))
     Report(warp, lane, instruction, "uninitialised",
            Doing(access) + std::to_string(bytes) + " bytes of global memory that nobody wrote, " + memory.Describe(address));
+  if (!instruction.cached) {
+    const AccessShadow::Conflict conflict = Touch(warp, lane, *allocation, within, bytes, access);
+    if (conflict.kind != AccessShadow::Conflict::kNone && Changes(reinterpret_cast<const uint8_t*>(address), from, bytes, conflict))
+      ReportConflict(warp, lane, instruction, conflict, Doing(access), memory.Describe(address));
+  }
   if (access == Access::kLoad && !instruction.cached) return reinterpret_cast<uint8_t*>(address);
   if (access == Access::kLoad) {
     if (Any(state, bytes, DeviceMemory::kWrittenInLaunch))
@@ -74,15 +98,16 @@ uint64_t SharedOffset(Warp& warp, const Instruction& instruction, uint32_t lane,
   return offset;
 }
 
-void ReportConflict(Warp& warp, uint32_t lane, const Instruction& instruction, const SharedShadow::Conflict& conflict, const char* does,
-                    uint64_t offset) {
-  using Conflict = SharedShadow::Conflict;
-  const std::string place = "byte " + std::to_string(offset) + " of shared memory";
+void ReportConflict(Warp& warp, uint32_t lane, const Instruction& instruction, const AccessShadow::Conflict& conflict, const char* does,
+                    const std::string& place) {
+  using Conflict = AccessShadow::Conflict;
   std::string other;
-  if (conflict.other == SharedShadow::kMany)
+  if (conflict.other == AccessShadow::kOtherBlock)
+    other = "another block";
+  else if (conflict.other == AccessShadow::kMany)
     other = "several threads";
-  else if ((conflict.other & SharedShadow::kOfWarp) != 0)
-    other = "a lane of warp " + std::to_string(conflict.other & (SharedShadow::kOfWarp - 1));
+  else if ((conflict.other & AccessShadow::kOfWarp) != 0)
+    other = "a lane of warp " + std::to_string(conflict.other & (AccessShadow::kOfWarp - 1));
   else
     other = ThreadName(*warp.block, conflict.other);
   if (conflict.kind == Conflict::kUnwritten)
@@ -91,7 +116,8 @@ void ReportConflict(Warp& warp, uint32_t lane, const Instruction& instruction, c
     Report(warp, lane, instruction, "race", does + place + ", which an asynchronous copy of " + other + " may still be writing");
   else
     Report(warp, lane, instruction, "race",
-           does + place + ", which " + other + (conflict.kind == Conflict::kWritten ? " wrote" : " read") + " with no barrier between");
+           does + place + ", which " + other + (conflict.kind == Conflict::kWritten ? " wrote" : " read") +
+               (conflict.other == AccessShadow::kOtherBlock ? " in the same launch" : " with no barrier between"));
 }
 
 uint8_t* ReachShared(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, Access access,
@@ -99,14 +125,9 @@ uint8_t* ReachShared(Warp& warp, const Instruction& instruction, uint32_t lane, 
   Block& block = *warp.block;
   const uint64_t offset = SharedOffset(warp, instruction, lane, address, bytes, bytes);
   uint8_t* at = block.shared.data() + offset;
-  const SharedShadow::Who who = WhoIs(warp, lane);
-  const SharedShadow::Conflict conflict = access == Access::kLoad    ? block.shadow.Read(offset, bytes, who)
-                                          : access == Access::kStore ? block.shadow.Write(offset, bytes, who)
-                                                                     : block.shadow.Change(offset, bytes, who);
-  if (conflict.kind == SharedShadow::Conflict::kNone) return at;
-  const bool changes =
-      access != Access::kStore || std::memcmp(at, from, bytes) != 0 || conflict.kind == SharedShadow::Conflict::kCopyUnderWay;
-  if (changes) ReportConflict(warp, lane, instruction, conflict, Doing(access), offset);
+  const AccessShadow::Conflict conflict = Note(block.shadow, offset, bytes, access, WhoIs(warp, lane));
+  if (conflict.kind != AccessShadow::Conflict::kNone && Changes(at, from, bytes, conflict))
+    ReportConflict(warp, lane, instruction, conflict, Doing(access), SharedByte(offset));
   return at;
 }
 

@@ -8,18 +8,20 @@ namespace lathe::ptx {
 enum class Access { kLoad, kStore, kAtomic };
 
 // Each returns the bytes behind an address of that lane.
-uint8_t* ReachGlobal(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, Access access);
 // `from`: what is going to be written, for stores.
+uint8_t* ReachGlobal(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, Access access,
+                     const void* from = nullptr);
 uint8_t* ReachShared(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, Access access,
                      const void* from = nullptr);
 uint8_t* ReachLocal(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes);
 
 // Where shared bytes begin that an instruction of the whole warp, or an asynchronous copy, accesses; bounds are checked and nothing else.
 uint64_t SharedOffset(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, uint32_t alignment);
-void ReportConflict(Warp& warp, uint32_t lane, const Instruction& instruction, const SharedShadow::Conflict& conflict, const char* does,
-                    uint64_t offset);
-inline SharedShadow::Who WhoIs(const Warp& warp, uint32_t lane) {
-  return {static_cast<SharedShadow::Id>(warp.Thread(lane)), static_cast<SharedShadow::Id>(warp.index), warp.syncs};
+void ReportConflict(Warp& warp, uint32_t lane, const Instruction& instruction, const AccessShadow::Conflict& conflict, const char* does,
+                    const std::string& place);
+inline std::string SharedByte(uint64_t offset) { return "byte " + std::to_string(offset) + " of shared memory"; }
+inline AccessShadow::Who WhoIs(const Warp& warp, uint32_t lane) {
+  return {static_cast<AccessShadow::Id>(warp.Thread(lane)), static_cast<AccessShadow::Id>(warp.index), warp.syncs};
 }
 
 inline uint64_t AddressOf(const Warp& warp, const Instruction& instruction, uint32_t slot, uint32_t lane) {
@@ -36,7 +38,7 @@ inline uint8_t* Reach(Warp& warp, const Instruction& instruction, uint32_t lane,
   }
   if (space == Space::kShared) return ReachShared(warp, instruction, lane, address, bytes, access, from);
   if (space == Space::kLocal) return ReachLocal(warp, instruction, lane, address, bytes);
-  return ReachGlobal(warp, instruction, lane, address, bytes, access);
+  return ReachGlobal(warp, instruction, lane, address, bytes, access, from);
 }
 
 }  // namespace lathe::ptx

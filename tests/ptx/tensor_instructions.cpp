@@ -44,9 +44,9 @@ uint64_t Line(Warp& warp, const Instruction& instruction, const Place& place, ui
   return SharedOffset(warp, instruction, 0, address, kSide * element_bytes, line == 0 ? kAlignment : 16);
 }
 
-SharedShadow::Who TheWarp(const Warp& warp) {
-  const auto index = static_cast<SharedShadow::Id>(warp.index);
-  return {static_cast<SharedShadow::Id>(SharedShadow::kOfWarp | index), index, warp.syncs};
+AccessShadow::Who TheWarp(const Warp& warp) {
+  const auto index = static_cast<AccessShadow::Id>(warp.index);
+  return {static_cast<AccessShadow::Id>(AccessShadow::kOfWarp | index), index, warp.syncs};
 }
 
 // Elements [line][within the line]. For a: pixels by k; for b, which is stored by columns: channels by k.
@@ -55,8 +55,9 @@ void LoadFactor(Warp& warp, const Instruction& instruction) {
   std::array<uint16_t, kElements> elements;
   for (uint32_t line = 0; line < kSide; ++line) {
     const uint64_t offset = Line(warp, instruction, place, line, 2);
-    const SharedShadow::Conflict conflict = warp.block->shadow.Read(offset, kSide * 2, TheWarp(warp));
-    if (conflict.kind != SharedShadow::Conflict::kNone) ReportConflict(warp, 0, instruction, conflict, "reads a line at ", offset);
+    const AccessShadow::Conflict conflict = warp.block->shadow.Read(offset, kSide * 2, TheWarp(warp));
+    if (conflict.kind != AccessShadow::Conflict::kNone)
+      ReportConflict(warp, 0, instruction, conflict, "reads a line at ", SharedByte(offset));
     std::memcpy(&elements[line * kSide], warp.block->shared.data() + offset, kSide * 2);
   }
   for (uint32_t lane = 0; lane < kLanes; ++lane)
@@ -73,8 +74,9 @@ void StoreSum(Warp& warp, const Instruction& instruction) {
     for (uint32_t i = 0; i < kRegisters; ++i) elements[SumElement(lane, i)] = warp.Get<uint32_t>(instruction.parts[i], lane);
   for (uint32_t line = 0; line < kSide; ++line) {
     const uint64_t offset = Line(warp, instruction, place, line, 4);
-    const SharedShadow::Conflict conflict = warp.block->shadow.Write(offset, kSide * 4, TheWarp(warp));
-    if (conflict.kind != SharedShadow::Conflict::kNone) ReportConflict(warp, 0, instruction, conflict, "writes a line at ", offset);
+    const AccessShadow::Conflict conflict = warp.block->shadow.Write(offset, kSide * 4, TheWarp(warp));
+    if (conflict.kind != AccessShadow::Conflict::kNone)
+      ReportConflict(warp, 0, instruction, conflict, "writes a line at ", SharedByte(offset));
     std::memcpy(warp.block->shared.data() + offset, &elements[line * kSide], kSide * 4);
   }
 }
@@ -122,7 +124,7 @@ void DecodeWmma(Decoding& decoding, Instruction& instruction) {
     TakeFragment(decoding, operands[fragment], instruction);
     decoding.Address(operands[address], instruction);
     instruction.at[0] = decoding.Slot(operands[2], 4);  // the stride
-    decoding.NoteSharedAccess(16);
+    decoding.NoteAccess(16);
   };
   if (opcode == "wmma.load.a.sync.aligned.row.m16n16k16.shared.f16" || opcode == "wmma.load.b.sync.aligned.col.m16n16k16.shared.f16") {
     take(0, 1);

@@ -7,10 +7,10 @@
 #include <tuple>
 #include <vector>
 
+#include "access_shadow.h"
 #include "device_memory.h"
 #include "findings.h"
 #include "ptx_module.h"
-#include "shared_shadow.h"
 
 namespace lathe::ptx {
 
@@ -74,10 +74,12 @@ struct Grid {
 };
 
 struct Block {
+  explicit Block(Grid& of) : grid(&of), shadow(of.memory->epochs, true) {}
+
   Grid* grid = nullptr;
   std::array<uint32_t, 3> index = {0, 0, 0};
   std::vector<uint8_t> shared;
-  SharedShadow shadow;
+  AccessShadow shadow;  // of `shared`
   std::vector<Warp> warps;
   std::vector<uint8_t> slots;
 };
