@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "core/file.h"
+#include "core/system_error.h"
 
 namespace lathe {
 
@@ -60,9 +61,7 @@ Result<ImportReport> ImportFile(TuningLog& log, const std::filesystem::path& pat
   if (std::filesystem::is_directory(path, failure)) return Error{ErrorCode::kInvalidInput, doing + ": it is a folder"};
   errno = 0;
   std::ifstream in(path, std::ios::binary);
-  if (!in)
-    return Error{errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
-                 fmt::format("{}: it cannot be opened: {}", doing, std::strerror(errno != 0 ? errno : EIO))};
+  if (!in) return Error{CodeOfErrno(errno), fmt::format("{}: it cannot be opened: {}", doing, std::strerror(errno != 0 ? errno : EIO))};
   if (!format) format = Recognise(in);
   if (!format)
     return Error{ErrorCode::kInvalidInput,

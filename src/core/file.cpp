@@ -6,30 +6,21 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <system_error>
 
+#include "core/system_error.h"
+
 namespace lathe {
 namespace fs = std::filesystem;
-namespace {
-
-Error FileError(const char* doing, const fs::path& path, int number) {
-  const ErrorCode code = number == ENOENT                       ? ErrorCode::kNotFound
-                         : number == ENOSPC || number == EDQUOT ? ErrorCode::kResourceExhausted
-                                                                : ErrorCode::kUnavailable;
-  return {code, fmt::format("{} '{}': {}", doing, path.string(), std::strerror(number))};
-}
-
-}  // namespace
 
 Result<std::string> ReadFile(const fs::path& path) {
   std::error_code failure;
   if (fs::is_directory(path, failure)) return FileError("read", path, EISDIR);
   errno = 0;
   std::ifstream in(path, std::ios::binary);
-  if (!in) return FileError("read", path, errno != 0 ? errno : EIO);
+  if (!in) return FileError("read", path, errno);
   std::ostringstream content;
   content << in.rdbuf();
   if (in.bad()) return FileError("read", path, EIO);
@@ -42,11 +33,11 @@ Status WriteFile(const fs::path& path, std::string_view content) {
   errno = 0;
   {
     std::ofstream out(beside, std::ios::binary | std::ios::trunc);
-    if (!out) return FileError("write", path, errno != 0 ? errno : EIO);
+    if (!out) return FileError("write", path, errno);
     out.write(content.data(), static_cast<std::streamsize>(content.size()));
     out.flush();
     if (!out) {
-      const int number = errno != 0 ? errno : EIO;
+      const int number = errno;
       std::error_code ignored;
       fs::remove(beside, ignored);
       return FileError("write", path, number);

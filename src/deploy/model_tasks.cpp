@@ -10,7 +10,7 @@
 #include <unordered_map>
 
 #include "core/file.h"
-#include "core/json_mistake.h"
+#include "core/parse_json.h"
 #include "deploy/onnx_file.h"
 #include "deploy/onnx_infer.h"
 #include "deploy/onnx_mapping.h"
@@ -153,12 +153,9 @@ Result<ModelTasks> ReadWorkloadFile(const std::filesystem::path& file, const Tem
   const std::string doing = fmt::format("read workloads '{}'", file.string());
   Result<std::string> text = ReadFile(file);
   if (!text) return text.error();
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(*text, nullptr, true, true);
-  } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, JsonMistake(failure)}.In(doing);
-  }
+  Result<nlohmann::json> parsed = ParseJson(*text);
+  if (!parsed) return parsed.error().In(doing);
+  const nlohmann::json& json = *parsed;
   const bool listed = json.is_object() && json.contains("tasks");
   const nlohmann::json tasks = listed                                          ? json["tasks"]
                                : json.is_object() && json.contains("operator") ? nlohmann::json::array({json})

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/system_error.h"
 #include "deploy/onnx_tensor_file.h"
 
 namespace lathe::graph {
@@ -181,7 +182,7 @@ Result<std::map<std::string, int64_t>> ReadOpsets(const google::protobuf::Repeat
 
 Status Parse(const fs::path& path, onnx::ModelProto& proto) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return Error{errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable, std::strerror(errno)};
+  if (file < 0) return Error{CodeOfErrno(errno), std::strerror(errno)};
   struct stat facts = {};
   const bool known = fstat(file, &facts) == 0;
   if (!known || !S_ISREG(facts.st_mode)) {

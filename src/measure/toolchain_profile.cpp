@@ -11,7 +11,7 @@
 #include <sstream>
 
 #include "core/file.h"
-#include "core/json_mistake.h"
+#include "core/parse_json.h"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -132,12 +132,9 @@ Result<Toolchain> ReadToolchainProfile(const std::string& name_or_file) {
   const auto wrong = [&](const std::string& why) {
     return Error{ErrorCode::kInvalidInput, fmt::format("read toolchain profile '{}': {}", file.string(), why)};
   };
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(*text, nullptr, true, true);
-  } catch (const nlohmann::json::exception& failure) {
-    return wrong(JsonMistake(failure));
-  }
+  Result<nlohmann::json> parsed = ParseJson(*text);
+  if (!parsed) return wrong(parsed.error().message);
+  const nlohmann::json& json = *parsed;
   if (!json.is_object()) return wrong("it is no JSON object");
   return ProfileReader(json, fs::absolute(file)).Read();
 }

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "core/file.h"
-#include "core/json_mistake.h"
+#include "core/parse_json.h"
 #include "search/gzip_file.h"
 
 namespace lathe {
@@ -94,12 +94,9 @@ Result<RecordedSpace> RecordedSpace::Load(const std::filesystem::path& path) {
   const std::string doing = fmt::format("read recorded space '{}'", recorded.stem_.string());
   Result<std::string> text = ReadFile(recorded.stem_.string() + ".json");
   if (!text) return text.error().In(doing);
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(*text, nullptr, true, true);
-  } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("{}: its .json, {}", doing, JsonMistake(failure))};
-  }
+  Result<nlohmann::json> parsed = ParseJson(*text);
+  if (!parsed) return parsed.error().In(doing + ": its .json");
+  const nlohmann::json& json = *parsed;
   Result<SpaceDefinition> definition = SpaceDefinitionFromJson(json);
   if (!definition) return definition.error().In(doing);
   recorded.definition_ = std::move(*definition);

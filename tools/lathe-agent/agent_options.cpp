@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"
-#include "core/json_mistake.h"
+#include "core/parse_json.h"
 
 namespace lathe {
 namespace {
@@ -14,11 +14,12 @@ Result<Rights> ReadRights(const nlohmann::json& json) {
   Rights rights;
   if (!json.is_array()) return Error{ErrorCode::kInvalidInput, "must be a list of build, measure, administer"};
   for (const nlohmann::json& right : json) {
-    if (right == "build")
+    const std::string name = right.is_string() ? right.get<std::string>() : std::string();
+    if (name == "build")
       rights.build = true;
-    else if (right == "measure")
+    else if (name == "measure")
       rights.measure = true;
-    else if (right == "administer")
+    else if (name == "administer")
       rights.administer = true;
     else
       return Error{ErrorCode::kInvalidInput, fmt::format("{} is none of build, measure, administer", right.dump())};
@@ -35,12 +36,9 @@ Status ReadConfig(AgentFlags& flags, const std::set<std::string>& given) {
   };
   Result<std::string> text = ReadFile(flags.config);
   if (!text) return text.error();
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(*text, nullptr, true, true);
-  } catch (const nlohmann::json::exception& failure) {
-    return bad(JsonMistake(failure));
-  }
+  Result<nlohmann::json> parsed = ParseJson(*text);
+  if (!parsed) return bad(parsed.error().message);
+  const nlohmann::json& json = *parsed;
   if (!json.is_object()) return bad("it is no JSON object");
   const std::map<std::string, std::string*> texts = {
       {"listen", &flags.listen},   {"name", &flags.name},           {"certs", &flags.certs},           {"user", &flags.user},

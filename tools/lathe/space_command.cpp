@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file.h"
-#include "core/json_mistake.h"
+#include "core/parse_json.h"
 #include "measure/target_choice.h"
 #include "space/space_diagnostics.h"
 #include "tools/lathe/command.h"
@@ -39,14 +39,11 @@ Result<OpenedSpace> Opened(const std::function<Result<Space>()>& create) {
 Result<OpenedSpace> FromDefinition(const std::string& file) {
   Result<std::string> text = ReadFile(file);
   if (!text) return OfInput(text.error());
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(*text);
-  } catch (const nlohmann::json::exception& failure) {
-    return Error{ErrorCode::kInvalidInput, fmt::format("read space definition '{}': {}", file, JsonMistake(failure))};
-  }
-  Result<SpaceDefinition> definition = SpaceDefinitionFromJson(json);
-  if (!definition) return definition.error().In(fmt::format("read space definition '{}'", file));
+  const std::string doing = fmt::format("read space definition '{}'", file);
+  Result<nlohmann::json> json = ParseJson(*text);
+  if (!json) return json.error().In(doing);
+  Result<SpaceDefinition> definition = SpaceDefinitionFromJson(*json);
+  if (!definition) return definition.error().In(doing);
   return Opened([&] { return Space::Create(*definition); });
 }
 
