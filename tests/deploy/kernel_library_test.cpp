@@ -209,3 +209,22 @@ int main() {
 
 }  // namespace
 }  // namespace lathe
+
+  // A program in C needs the language of the library enabled, and is told so.
+  const std::string plain = (dir->path() / "plain").string();
+  fs::create_directories(plain);
+  ASSERT_TRUE(
+      WriteFile(plain + "/plain.c",
+                "#include <lathe_kernels.h>\nint main(void) {\n  lathe_free(lathe_alloc(64));\n  size_t count = 0;\n"
+                "  lathe_kernels_table(&count);\n  lathe_threads_destroy(lathe_threads_create(2));\n  return count == 4 ? 0 : 1;\n}\n"));
+  for (const char* languages : {"C", "C CXX"}) {
+    ASSERT_TRUE(WriteFile(plain + "/CMakeLists.txt",
+                          fmt::format("cmake_minimum_required(VERSION 3.10)\nproject(plain {})\nfind_package(lathe_kernels REQUIRED)\n"
+                                      "add_executable(plain plain.c)\ntarget_link_libraries(plain lathe_kernels::lathe_kernels)\n",
+                                      languages)));
+    const std::string configure = fmt::format("cmake -S {0} -B {0}/build -DCMAKE_PREFIX_PATH={1}", plain, prefix);
+    if (std::string(languages) == "C")
+      Shell(fmt::format("! {} > {}/log 2>&1 && grep -q 'project(plain C CXX)' {}/log", configure, plain, plain));
+    else
+      Shell(fmt::format("{0} && cmake --build {1}/build && {1}/build/plain", configure, plain));
+  }

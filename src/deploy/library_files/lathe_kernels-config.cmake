@@ -1,3 +1,11 @@
+# The library is C++ inside: the linker needs that language's runtime, also where the program is in C.
+get_property(lathe_kernels_languages GLOBAL PROPERTY ENABLED_LANGUAGES)
+list(FIND lathe_kernels_languages CXX lathe_kernels_cxx)
+if(lathe_kernels_cxx EQUAL -1)
+  set(lathe_kernels_FOUND FALSE)
+  set(lathe_kernels_NOT_FOUND_MESSAGE "it is C++ inside, with an interface in C; enable that language, too:\n  project(${PROJECT_NAME} C CXX)")
+  return()
+endif()
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 include(${CMAKE_CURRENT_LIST_DIR}/lathe_kernels-targets.cmake)
