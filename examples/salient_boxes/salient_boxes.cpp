@@ -48,7 +48,7 @@ double BestOf(int runs, const std::function<void()>& run) {
 // Runs the tuned kernel and, for comparison, the portable fallback of the same call; the tuned one's output stays.
 template <typename Kernel, typename Make, typename Run>
 void Stage(const char* name, const Make& make, const Run& run) {
-  static const char* const kMatches[] = {"exact", "nearest", "fallback"};
+  static const char* const kMatches[] = {"exact", "nearest", "untuned", "fallback"};
   Kernel fallback = make(LATHE_FORCE_FALLBACK);
   const double slow = BestOf(1, [&] { run(fallback); });
   Kernel tuned = make(0);

@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <set>
+#include <string_view>
+
 #include "codegen/c_literal.h"
 #include "codegen/candidate_source.h"
 #include "core/hash.h"
@@ -145,44 +149,12 @@ Status AddTest(const TemplateLibrary& library, const std::vector<PlannedKernel>&
   return {};
 }
 
-Result<std::optional<Candidate>> FirstOf(const KernelTemplate& tmpl, const Operator& op, const Workload& workload, const Target& target) {
-  Result<bool> applies = tmpl.Applies(op, workload, target);
-  if (!applies) return applies.error();
-  if (!*applies) return std::optional<Candidate>();
-  Result<Space> space = tmpl.SpaceFor(op, workload, target);
-  if (!space) return space.error();
-  const std::optional<Point> point = space->First();
-  return point ? std::optional<Candidate>(Candidate{workload, tmpl.name(), tmpl.hash(), space->ConfigAt(*point)}) : std::nullopt;
-}
-
 }  // namespace
 
-Result<std::optional<Candidate>> FirstCandidate(const TemplateLibrary& library, const Workload& workload, const Target& target) {
-  Result<const Operator*> op = library.FindOperator(workload.operator_name);
-  if (!op) return op.error();
-  std::optional<Error> unknown;  // where a template asks for a limit that the target lacks another may not
-  for (const KernelTemplate* tmpl : library.TemplatesOf((*op)->name())) {
-    Result<std::optional<Candidate>> first = FirstOf(*tmpl, **op, workload, target);
-    if (first ? first->has_value() : first.error().code != ErrorCode::kIncompatible) return first;
-    if (!first && !unknown) unknown = first.error();
-  }
-  if (unknown) return *unknown;
-  return std::optional<Candidate>();
-}
-
-Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, LibraryPlan plan, const ProgramOf& program_of) {
+Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, const LibraryPlan& plan, const ProgramOf& program_of) {
   std::vector<PlannedKernel> kernels;
-  for (PlannedKernel& kernel : plan.kernels) {
-    if (!kernel.candidate) {
-      Result<std::optional<Candidate>> first = FirstCandidate(library, kernel.workload, plan.target);
-      if (!first && first.error().code != ErrorCode::kIncompatible) return first.error();
-      if (first) kernel.candidate = *first;
-      kernel.reason += !first   ? "; left out: " + first.error().message
-                       : *first ? "; the first valid config of '" + (*first)->template_name + "' stands in"
-                                : "; no GPU template computes it: left out";
-    }
-    if (kernel.candidate) kernels.push_back(kernel);
-  }
+  std::copy_if(plan.kernels.begin(), plan.kernels.end(), std::back_inserter(kernels),
+               [](const PlannedKernel& kernel) { return kernel.candidate.has_value(); });
   LibraryFiles files;
   std::string tables, data, infos, test;
   for (size_t i = 0; i < kernels.size(); ++i)

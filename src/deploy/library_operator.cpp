@@ -31,6 +31,17 @@ std::string CamelCase(const std::string& name) {
 
 }  // namespace
 
+std::string WhenText(const Operator& op, const nlohmann::ordered_json& tensor) {
+  if (!tensor.contains("when")) return "";
+  std::string when = ExpressionTextOf(tensor["when"]);
+  const auto truth = std::find_if(op.attributes().begin(), op.attributes().end(), [&](const Attribute& attribute) {
+    return attribute.type == AttributeType::kBool && attribute.name == when;
+  });
+  return truth != op.attributes().end() ? when + "=1" : when;
+}
+
+std::string LibraryOperator::MatchEnumerator(Match match) { return "LATHE_MATCH_" + Capitals(ToString(match)); }
+
 std::string LibraryOperator::ChoiceEnumerator(const std::string& attribute, const std::string& choice) const {
   return fmt::format("LATHE_{}_{}_{}", Capitals(op_.name()), Capitals(attribute), Capitals(choice));
 }
@@ -190,12 +201,9 @@ Status LibraryOperator::AddSources(LibraryFiles& files, std::vector<std::pair<st
 std::string LibraryOperator::InfoRows() const {
   std::string rows;
   for (const PlannedKernel& kernel : kernels_) {
-    const char* match = kernel.match == Match::kExact     ? "LATHE_MATCH_EXACT"
-                        : kernel.match == Match::kNearest ? "LATHE_MATCH_NEAREST"
-                                                          : "LATHE_MATCH_FALLBACK";
     rows += fmt::format(
-        "    {{{}, {}, {}, {},\n     {}, {}, {}, {}, {}, {}, {}}},\n", CLiteral(op_.name()), CLiteral(kernel.workload.Key()), match,
-        CLiteral(kernel.reason), CLiteral(kernel.candidate ? kernel.candidate->template_name : ""),
+        "    {{{}, {}, {}, {},\n     {}, {}, {}, {}, {}, {}, {}}},\n", CLiteral(op_.name()), CLiteral(kernel.workload.Key()),
+        MatchEnumerator(kernel.match), CLiteral(kernel.reason), CLiteral(kernel.candidate ? kernel.candidate->template_name : ""),
         CLiteral(kernel.candidate ? ToString(kernel.candidate->config) : ""), CLiteral(kernel.origin ? kernel.origin->target.Key() : ""),
         kernel.origin ? kernel.origin->seconds : 0.0, kernel.origin ? kernel.origin->untuned_seconds : 0.0,
         CLiteral(kernel.origin ? kernel.origin->run_id : ""), kernel.origin ? kernel.origin->finished_unix_ms : 0);

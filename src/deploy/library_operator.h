@@ -40,6 +40,7 @@ class LibraryOperator {
   std::string ChoiceEnumerator(const std::string& attribute, const std::string& choice) const;
   std::string WorkloadInitialiser(const Workload& workload) const;
   Result<std::string> InternalHeader() const;
+  static std::string MatchEnumerator(Match match);
   Result<std::string> Dispatch() const;
   std::string DifferenceOf(const Attribute& attribute) const;
   Result<std::string> TensorBytes() const;

@@ -105,8 +105,8 @@ Result<std::string> LibraryOperator::Entries(std::string& externs, std::string& 
     externs += fmt::format("int {}lathe_run(const lathe_call* call);\n", KernelSymbol(i));
     if (tmpl.packs()) externs += fmt::format("void {}lathe_prepare(const void* const* plain, void* const* packed);\n", KernelSymbol(i));
     rows += fmt::format("    {{{}, {}, {},\n     {}lathe_run, {}, {}, {{{}}}}},\n", WorkloadInitialiser(kernel.workload),
-                        kernel.match == Match::kExact ? "LATHE_MATCH_EXACT" : "LATHE_MATCH_NEAREST", CLiteral(kernel.reason),
-                        KernelSymbol(i), tmpl.packs() ? KernelSymbol(i) + "lathe_prepare" : "nullptr",
+                        MatchEnumerator(kernel.match), CLiteral(kernel.reason), KernelSymbol(i),
+                        tmpl.packs() ? KernelSymbol(i) + "lathe_prepare" : "nullptr",
                         workspace->empty() ? "nullptr" : fmt::format("Workspace{}", i), packed_bytes);
   }
   return rows;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,20 +26,23 @@ struct Winner {
   int64_t finished_unix_ms = 0;
 };
 
+// Best first.
 enum class Match {
   kExact,     // this very workload was tuned
   kNearest,   // the config of the nearest tuned workload, built for this one
-  kFallback,  // the reference with run-time attributes: right, portable, slow; on a GPU the first valid config of a template
+  kUntuned,   // the first valid config of the first template that computes it, the author's own choice
+  kFallback,  // the reference with run-time attributes: right, portable, slow; GPU libraries have none
+  kNone,      // nothing: no GPU template computes it, and the library leaves it out
 };
-const char* ToString(Match match);  // "exact", "nearest", "fallback"
+const char* ToString(Match match);  // "exact", "nearest", "untuned", "fallback", "none"
 
 struct PlannedKernel {
   Workload workload;
   int64_t count = 1;  // how often the model runs it
   Match match = Match::kFallback;
   std::string reason;                  // a sentence, for the report and the running program
-  std::optional<Candidate> candidate;  // none for a fallback, but on a GPU
-  std::optional<Winner> origin;        // the measurement it rests on
+  std::optional<Candidate> candidate;  // of the first three
+  std::optional<Winner> origin;        // the measurement it rests on; of the first two
 };
 
 struct LibraryPlan {
@@ -49,10 +53,17 @@ struct LibraryPlan {
 struct WantedWorkload {
   Workload workload;  // normalised
   int64_t count = 1;
+  std::set<std::string> failed = {};  // Candidate::Key() of those that were measured on the target and do not work
 };
 
-// `winners` hold one entry a tuned workload, of current templates only. Nearest means: same operator, same choices and truth values,
-// smallest sum of |log ratios| over the numbers, and the config is valid in the new workload's space.
+// The first valid config of the first template that computes the workload on the target; none where none does. Fails where none does
+// and one cannot tell, for the target lacks a limit that it asks for. A template whose first config is among `failed` is passed over.
+Result<std::optional<Candidate>> FirstCandidate(const TemplateLibrary& library, const Workload& workload, const Target& target,
+                                                const std::set<std::string>& failed = {});
+
+// `winners` hold one entry a tuned workload, of current templates only. Nearest means: same operator, same choices but for those of the
+// operator's epilogue, smallest sum of |log ratios| over the numbers and of a small step for each difference in the epilogue, and the
+// config is valid in the new workload's space. What is known to fail is taken neither way.
 Result<LibraryPlan> PlanLibrary(const TemplateLibrary& library, const Target& target, const std::vector<WantedWorkload>& wanted,
                                 const std::vector<Winner>& winners);
 

@@ -67,14 +67,21 @@ class OperatorReader {
     op.manifest_ = *std::move(json);
     op.reference_source_ = *std::move(reference);
     const ManifestNode root(op.manifest_, file.string());
-    root.AllowOnly(
-        {"operator", "summary", "attributes", "derived", "valid", "tensors", "cost", "tolerance", "make_inputs", "test_workloads", "onnx"});
+    root.AllowOnly({"operator", "summary", "attributes", "epilogue", "derived", "valid", "tensors", "cost", "tolerance", "make_inputs",
+                    "test_workloads", "onnx"});
     op.name_ = root.At("operator").Text();
     if (!root.failed() && op.name_ != dir.filename().string())
       root.At("operator").Fail(fmt::format("'{}' lies in folder '{}'; the names must be equal", op.name_, dir.filename().string()));
     op.summary_ = root.TextOr("summary", "");
     op.makes_inputs_ = root.BoolOr("make_inputs", false);
     for (const auto& [name, node] : root.At("attributes").Items()) op.attributes_.push_back(ReadAttribute(name, node, op.choice_numbers_));
+    if (root.Has("epilogue"))
+      for (const ManifestNode& name : root.At("epilogue").Elements()) {
+        op.epilogue_.push_back(name.Text());
+        const auto named = std::find_if(op.attributes_.begin(), op.attributes_.end(),
+                                        [&](const Attribute& attribute) { return attribute.name == op.epilogue_.back(); });
+        if (named == op.attributes_.end() && !root.failed()) name.Fail(fmt::format("'{}' is no attribute", op.epilogue_.back()));
+      }
     if (root.Has("derived"))
       for (const auto& [name, node] : root.At("derived").Items()) {
         (void)node.ExpressionText();
@@ -102,7 +109,7 @@ class OperatorReader {
 
     // What does not change what is computed does not make old measurements history.
     nlohmann::ordered_json meaning = op.manifest_;
-    for (const char* key : {"summary", "onnx", "test_workloads"}) meaning.erase(key);
+    for (const char* key : {"summary", "epilogue", "onnx", "test_workloads"}) meaning.erase(key);
     op.hash_ = ShortHash(meaning.dump() + op.reference_source_);
     return op;
   }

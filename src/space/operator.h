@@ -78,6 +78,8 @@ class Operator {
   const std::string& summary() const { return summary_; }
   const std::filesystem::path& dir() const { return dir_; }
   const std::vector<Attribute>& attributes() const { return attributes_; }
+  // Attributes that enter only what is done to finished sums: a config that is good with one value is good with another.
+  const std::vector<std::string>& epilogue() const { return epilogue_; }
   const std::vector<std::string>& derived_names() const { return derived_names_; }
   // Those that no dynamic attribute enters, directly or through another: a kernel has them as constants.
   std::vector<std::string> DerivedFromStatic() const;
@@ -109,7 +111,7 @@ class Operator {
   std::string name_, summary_, reference_source_, hash_;
   std::filesystem::path dir_;
   std::vector<Attribute> attributes_;
-  std::vector<std::string> derived_names_;
+  std::vector<std::string> epilogue_, derived_names_;
   std::map<std::string, double> choice_numbers_;
   bool makes_inputs_ = false;
   nlohmann::ordered_json manifest_;

@@ -53,16 +53,22 @@ Target Gpu(const std::string& backend) {
           {}};
 }
 
-PlannedKernel Unplanned(const TemplateLibrary& library, const std::string& text) {
+Workload Normalised(const TemplateLibrary& library, const std::string& text) {
   Result<Workload> workload = ParseWorkload(text);
-  PlannedKernel kernel;
-  kernel.workload = *(*library.FindOperator(workload->operator_name))->Normalise(*workload);
-  kernel.reason = "not tuned";
-  return kernel;
+  return *(*library.FindOperator(workload->operator_name))->Normalise(*workload);
+}
+
+// Of workloads that nobody tuned.
+LibraryPlan Untuned(const TemplateLibrary& library, const Target& target, const std::vector<std::string>& workloads) {
+  std::vector<WantedWorkload> wanted;
+  for (const std::string& text : workloads) wanted.push_back({Normalised(library, text)});
+  Result<LibraryPlan> plan = PlanLibrary(library, target, wanted, {});
+  EXPECT_TRUE(plan) << (plan ? "" : plan.error().message);
+  return *plan;
 }
 
 LibraryPlan PackingPlan(const std::string& backend) {
-  LibraryPlan plan{Gpu(backend), {Unplanned(Packing(), "fault:n=1000")}};
+  LibraryPlan plan{Gpu(backend), {{Normalised(Packing(), "fault:n=1000"), 1, Match::kExact, "tuned", {}, {}}}};
   const KernelTemplate& tmpl = **Packing().FindTemplate("fault/packed_gpu");
   plan.kernels[0].candidate = Candidate{plan.kernels[0].workload,
                                         tmpl.name(),
@@ -94,19 +100,25 @@ TEST(GpuLibrary, ComesOutTheSameBytesTwice) {
 }
 
 TEST(GpuLibrary, TakesTheFirstConfigWhereNothingWasTunedAndSaysSo) {
-  const LibraryPlan plan{Gpu("opencl"), {Unplanned(Product(), "resize:c=3,h=17,w=23,oh=9,ow=31")}};
+  const LibraryPlan plan = Untuned(Product(), Gpu("opencl"), {"resize:c=3,h=17,w=23,oh=9,ow=31"});
+  EXPECT_EQ(plan.kernels[0].match, Match::kUntuned);
   const auto files = GenerateGpuLibrary(Product(), plan, SourceOf(Product(), plan.target));
   ASSERT_TRUE(files) << files.error().message;
-  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("the first valid config of"));
+  for (const char* name : {"report.json", "README.md", "src/gpu_table.cpp"}) {
+    EXPECT_THAT(files->at(name), testing::HasSubstr("the first valid config of 'resize_gpu' stands in")) << name;
+    EXPECT_THAT(files->at(name), testing::HasSubstr("untuned")) << name;
+  }
   EXPECT_THAT(files->at("src/gpu_table.cpp"), testing::HasSubstr("const size_t lathe_gpu_count = 1;"));
 }
 
 TEST(GpuLibrary, LeavesOutWhatATargetOfAnOlderLogCannotTellAboutAndBuildsTheRest) {
-  LibraryPlan plan{Gpu("opencl"), {Unplanned(Product(), "nms:n=200,max_out=50"), Unplanned(Product(), "roi_align:r=5,c=3,h=9,w=11")}};
-  plan.target.limits.erase("max_groups_yz");
+  Target older = Gpu("opencl");
+  older.limits.erase("max_groups_yz");
+  const LibraryPlan plan = Untuned(Product(), older, {"nms:n=200,max_out=50", "roi_align:r=5,c=3,h=9,w=11"});
+  EXPECT_EQ(plan.kernels[0].match, Match::kNone);
   const auto files = GenerateGpuLibrary(Product(), plan, SourceOf(Product(), plan.target));
   ASSERT_TRUE(files) << files.error().message;
-  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("left out: template 'nms_gpu'"));
+  EXPECT_THAT(files->at("report.json"), testing::HasSubstr("template 'nms_gpu'"));
   EXPECT_THAT(files->at("report.json"), testing::HasSubstr("'target.max_groups_yz'"));
   EXPECT_THAT(files->at("src/gpu_table.cpp"), testing::HasSubstr("const size_t lathe_gpu_count = 1;"));
 }
@@ -131,7 +143,7 @@ TEST(GpuLibrary, TakesTheNextTemplateWhereOneAsksForALimitThatTheTargetLacks) {
   const Result<TemplateLibrary> library = TemplateLibrary::Load(dir->path());
   ASSERT_TRUE(library) << library.error().message;
   Target target = Gpu("opencl");
-  const Workload workload = Unplanned(*library, "scale:w=5").workload;
+  const Workload workload = Normalised(*library, "scale:w=5");
   EXPECT_EQ((*FirstCandidate(*library, workload, target))->template_name, "second_gpu");
   target.limits["newer"] = 2;
   EXPECT_EQ((*FirstCandidate(*library, workload, target))->template_name, "first_gpu");
@@ -142,10 +154,9 @@ TEST(GpuLibrary, BuildsWithoutLatheAndAgreesWithItsReferenceOnOpenCl) {
   ASSERT_TRUE(dir);
   for (const bool packing : {true, false}) {
     const TemplateLibrary& library = packing ? Packing() : Product();
-    const LibraryPlan plan = packing ? PackingPlan("opencl")
-                                     : LibraryPlan{Gpu("opencl"),
-                                                   {Unplanned(Product(), "resize:c=3,h=17,w=23,oh=9,ow=31"),
-                                                    Unplanned(Product(), "resize:c=4,h=16,w=20,oh=8,ow=10,dtype=f32")}};
+    const LibraryPlan plan =
+        packing ? PackingPlan("opencl")
+                : Untuned(Product(), Gpu("opencl"), {"resize:c=3,h=17,w=23,oh=9,ow=31", "resize:c=4,h=16,w=20,oh=8,ow=10,dtype=f32"});
     const auto files = GenerateGpuLibrary(library, plan, SourceOf(library, plan.target));
     ASSERT_TRUE(files) << files.error().message;
     const std::filesystem::path out = dir->path() / (packing ? "packing" : "product"), log = dir->path() / "log";
@@ -185,8 +196,7 @@ target_link_libraries(finding lathe_gpu_kernels::lathe_gpu_kernels)
 TEST(GpuLibrary, IsFoundWhereItWasInstalledAndFindsAKernelByWhatMakesItUnlikeTheOthers) {
   Result<TempDir> dir = TempDir::Create("gpu-library");
   ASSERT_TRUE(dir);
-  const LibraryPlan plan{
-      Gpu("opencl"), {Unplanned(Product(), "resize:c=3,h=17,w=23,oh=9,ow=31"), Unplanned(Product(), "resize:c=4,h=16,w=20,oh=8,ow=10")}};
+  const LibraryPlan plan = Untuned(Product(), Gpu("opencl"), {"resize:c=3,h=17,w=23,oh=9,ow=31", "resize:c=4,h=16,w=20,oh=8,ow=10"});
   const auto files = GenerateGpuLibrary(Product(), plan, SourceOf(Product(), plan.target));
   ASSERT_TRUE(files) << files.error().message;
   const std::string place = dir->path().string();

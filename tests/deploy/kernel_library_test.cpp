@@ -66,14 +66,15 @@ void Shell(const std::string& command) {
       << command;
 }
 
-TEST(LibraryPlan, SaysExactNearestOrFallbackAndWhy) {
+TEST(LibraryPlan, SaysExactNearestOrUntunedAndWhy) {
   const LibraryPlan plan = Plan();
   ASSERT_EQ(plan.kernels.size(), 4u);
   EXPECT_EQ(plan.kernels[0].match, Match::kExact);
   EXPECT_EQ(plan.kernels[1].match, Match::kNearest);
   EXPECT_NE(plan.kernels[1].reason.find(Normalised(kConv).Key()), std::string::npos);
-  EXPECT_EQ(plan.kernels[2].match, Match::kFallback);
-  EXPECT_FALSE(plan.kernels[2].reason.empty());
+  EXPECT_EQ(plan.kernels[2].match, Match::kUntuned);
+  EXPECT_EQ(plan.kernels[2].candidate->config, FirstConfig(plan.kernels[2].workload).candidate.config);
+  EXPECT_EQ(plan.kernels[2].reason, "no workload of 'resize' was tuned on this target; the first valid config of 'resize_cpu' stands in");
   EXPECT_EQ(plan.kernels[3].match, Match::kExact);
 }
 
@@ -81,8 +82,40 @@ TEST(LibraryPlan, ANamedChoiceIsNeverBorrowedAcross) {
   const Workload nchw = Normalised(std::string(kConv) + ",layout=nchw");
   Result<LibraryPlan> plan = PlanLibrary(Library(), ThisTarget(), {{nchw, 1}}, {FirstConfig(Normalised(kConv))});
   ASSERT_TRUE(plan);
-  EXPECT_EQ(plan->kernels[0].match, Match::kFallback);
+  EXPECT_EQ(plan->kernels[0].match, Match::kUntuned);
   EXPECT_NE(plan->kernels[0].reason.find("layout=nhwc instead of nchw"), std::string::npos) << plan->kernels[0].reason;
+}
+
+// The same sums with another activation or without a bias, before another layer, and before the first valid config.
+TEST(LibraryPlan, LendsAConfigToTheSameLayerWithAnotherEpilogue) {
+  Winner same = FirstConfig(Normalised(kConv)), other = FirstConfig(Normalised("conv2d:h=7,w=7,c=5,k=7,r=3,s=3"));
+  const KernelTemplate& tmpl = **Library().FindTemplate("conv2d/" + same.candidate.template_name);
+  const Space space = *tmpl.SpaceFor(**Library().FindOperator("conv2d"), same.candidate.workload, ThisTarget());
+  same.candidate.config = space.ConfigAt(space.Neighbours(*space.First()).front());
+  const std::string plain = "conv2d:h=9,w=9,c=5,k=7,r=3,s=3,pad_top=1,pad_left=1,pad_bottom=1,pad_right=1";
+  for (const char* epilogue : {"", ",bias=1", ",activation=silu", ",bias=1,residual=1,activation=relu"}) {
+    const Workload workload = Normalised(plain + epilogue);
+    const Result<LibraryPlan> plan = PlanLibrary(Library(), ThisTarget(), {{workload}}, {other, same});
+    ASSERT_TRUE(plan) << plan.error().message;
+    const PlannedKernel& kernel = plan->kernels[0];
+    EXPECT_EQ(kernel.match, Match::kNearest) << epilogue << kernel.reason;
+    ASSERT_TRUE(kernel.candidate);
+    EXPECT_EQ(kernel.candidate->workload, workload);
+    EXPECT_EQ(kernel.candidate->config, same.candidate.config) << epilogue << kernel.reason;
+  }
+}
+
+TEST(LibraryPlan, TakesNothingThatIsKnownToFail) {
+  const Workload workload = Normalised("resize:h=20,w=16,c=3,oh=9,ow=9");
+  const Winner lender = FirstConfig(Normalised("resize:h=20,w=16,c=3,oh=10,ow=9"));
+  Candidate lent = lender.candidate;
+  lent.workload = workload;
+  const Winner first = FirstConfig(workload);
+  Result<LibraryPlan> plan = PlanLibrary(Library(), ThisTarget(), {{workload, 1, {lent.Key(), first.candidate.Key()}}}, {lender});
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->kernels[0].match, Match::kFallback);
+  EXPECT_FALSE(plan->kernels[0].candidate);
+  EXPECT_NE(plan->kernels[0].reason.find("the portable fallback stands in"), std::string::npos) << plan->kernels[0].reason;
 }
 
 TEST(KernelLibrary, ComesOutTheSameBytesTwice) {
@@ -149,6 +182,11 @@ int main() {
   w.h = 8;
   lathe::Conv2d other(w, weight, bias);
   assert(other.match() == LATHE_MATCH_FALLBACK);
+  lathe_resize_workload r = lathe_resize_defaults();
+  r.h = 20, r.w = 16, r.c = 3, r.oh = r.ow = 9;
+  assert(lathe::Resize(r).match() == LATHE_MATCH_UNTUNED && strstr(lathe::Resize(r).reason(), "first valid config") != nullptr);
+  r.n = 3;  // a kernel that is untuned for one image is not tuned for something near three
+  assert(lathe::Resize(r).match() == LATHE_MATCH_UNTUNED && strstr(lathe::Resize(r).reason(), "n=1 instead of 3") != nullptr);
   assert(strstr(other.reason(), "n=1 instead of 2") != nullptr && strstr(other.reason(), "h=9 instead of 8") != nullptr);
   w.layout = LATHE_CONV2D_LAYOUT_NCHW;
   assert(strstr(lathe::Conv2d(w, weight, bias).reason(), "layout=nhwc instead of nchw") != nullptr);

@@ -172,6 +172,19 @@ TEST_F(LatheCommand, TunesThenAnswersThenBuildsALibrary) {
   const Outcome strict = Run({"build", Path("more.json"), "--log", log, "--out", Path("kernels2"), "--strict"});
   EXPECT_EQ(strict.exit_code, 4) << strict.err;
   EXPECT_FALSE(std::filesystem::exists(Path("kernels2")));
+
+  // What was never tuned, nor anything like it, is built all the same, and has one name in every place.
+  ASSERT_TRUE(WriteFile(Path("other.json"), R"([{"operator": "nms", "workload": {"n": 100, "max_out": 10}}])"));
+  const Outcome untuned = Run({"build", Path("other.json"), "--log", log, "--out", Path("kernels3"), "--json"});
+  ASSERT_EQ(untuned.exit_code, 0) << untuned.err;
+  const nlohmann::json kernel = nlohmann::json::parse(untuned.out)["kernels"][0];
+  EXPECT_EQ(kernel["match"], "untuned");
+  EXPECT_EQ(kernel["template"], "nms_cpu");
+  EXPECT_TRUE(std::filesystem::exists(Path("kernels3") + "/src/kernels/nms_0.cpp"));
+  EXPECT_NE(ReadFile(Path("kernels3") + "/src/nms.cpp")->find("LATHE_MATCH_UNTUNED, \"no workload of 'nms' was tuned"), std::string::npos);
+  EXPECT_NE(ReadFile(Path("kernels3") + "/README.md")->find("| untuned | nms_cpu |"), std::string::npos);
+  EXPECT_NE(Run({"build", Path("other.json"), "--log", log, "--out", Path("kernels3")}).out.find("untuned"), std::string::npos);
+  EXPECT_EQ(Run({"build", Path("other.json"), "--log", log, "--out", Path("kernels4"), "--strict"}).exit_code, 4);
 }
 
 TEST_F(LatheCommand, RecordsAWholeSpaceReplaysItAndSaysWhatMatters) {

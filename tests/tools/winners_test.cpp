@@ -76,6 +76,26 @@ TEST_F(Winners, NamesTheFasterWhereTheDifferenceWouldBeNoticed) {
   EXPECT_EQ(Named(*Objective::Parse("energy")), (std::vector<Config>{Apart(), Apart()}));
 }
 
+TEST_F(Winners, KnowsWhatFailedButNotWhatTheMachineCouldNotTell) {
+  Record(Apart(), 1.000e-3);
+  Candidate wrong;
+  for (const auto& [status, hash] : {std::pair(MeasureStatus::kBuildTimeout, Kernel().hash),
+                                     {MeasureStatus::kBoardLost, Kernel().hash},
+                                     {MeasureStatus::kCrashed, std::string("an older version")},
+                                     {MeasureStatus::kWrongResult, Kernel().hash}}) {
+    EXPECT_TRUE(FailedOf(*library_, *log_, task_->workload, target_)->empty());
+    Measurement failure;
+    wrong = failure.candidate = {task_->workload, Kernel().name, hash, Author()};
+    failure.status = status;
+    failure.finished_unix_ms = ++now_;
+    ASSERT_TRUE(log_->Record("run", {failure}));
+  }
+  const Result<std::set<std::string>> failed = FailedOf(*library_, *log_, task_->workload, target_);
+  ASSERT_TRUE(failed) << failed.error().message;
+  EXPECT_EQ(failed->size(), 1u);
+  EXPECT_EQ(failed->count(wrong.Key()), 1u);
+}
+
 TEST_F(Winners, NamesTheFastestOfAVersionThatIsHistory) {
   Record(Apart(), 1.000e-3);
   Record(Author(), 1.004e-3);

@@ -84,7 +84,7 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   Result<std::unique_ptr<TuningLog>> log = TuningLog::Open(flags.log, {.mode = TuningLogOptions::Mode::kReadOnly});
   Result<Target> target = TargetOf(log, flags.target);
   if (!target) return Fail(target.error());
-  if (!log) fmt::print(stderr, "lathe: no winners, every kernel is its template's first valid config: {}\n", log.error().message);
+  if (!log) fmt::print(stderr, "lathe: no winners, every kernel is untuned: {}\n", log.error().message);
   Result<Objective> objective = Objective::Parse(flags.objective);
   if (!objective) return Fail(objective.error());
   Result<std::vector<Winner>> winners =
@@ -93,7 +93,12 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   if (log && objective->is_time())
     if (Status noted = NoteOutdated(**log, *target, tasks->tasks, *winners); !noted) return Fail(noted.error());
   std::vector<WantedWorkload> wanted;
-  for (const Task& task : tasks->tasks) wanted.push_back({task.workload, task.count});
+  for (const Task& task : tasks->tasks) {
+    Result<std::set<std::string>> failed =
+        log ? FailedOf(*library, **log, task.workload, *target) : Result<std::set<std::string>>(std::set<std::string>());
+    if (!failed) return Fail(failed.error());
+    wanted.push_back({task.workload, task.count, *std::move(failed)});
+  }
   Result<LibraryPlan> plan = PlanLibrary(*library, *target, wanted, *winners);
   if (!plan) return Fail(plan.error());
 
@@ -129,13 +134,8 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
           ? GenerateLibrary(*library, *plan)
           : GenerateGpuLibrary(*library, *plan, [&](const Candidate& candidate) { return ProgramFor(*library, *target, shop, candidate); });
   if (!files) return Fail(files.error());
-  for (const PlannedKernel& kernel : plan->kernels) {
-    if (kernel.candidate || target->backend == "cpu") continue;
-    const Result<std::optional<Candidate>> first = FirstCandidate(*library, kernel.workload, *target);
-    if (!first || !*first)
-      fmt::print(stderr, "lathe: {} is left out: {}\n", kernel.workload.Key(),
-                 first ? "no GPU template computes it" : first.error().message);
-  }
+  for (const PlannedKernel& kernel : plan->kernels)
+    if (kernel.match == Match::kNone) fmt::print(stderr, "lathe: {}: {}\n", kernel.workload.Key(), kernel.reason);
   if (Status written = WriteLibrary(*files, flags.out); !written) return Fail(written.error());
   std::fflush(stdout);
   if (inexact > 0) fmt::print(stderr, "{} of {} workloads are not tuned exactly\n", inexact, plan->kernels.size());

@@ -180,6 +180,27 @@ Result<std::vector<Winner>> WinnersOf(const TemplateLibrary& library, TuningLog&
   return winners;
 }
 
+Result<std::set<std::string>> FailedOf(const TemplateLibrary& library, TuningLog& log, const Workload& workload, const Target& target) {
+  LogFilter filter;
+  filter.workload_key = workload.Key();
+  filter.target = target.Key();
+  filter.current = CurrentVersions(library);
+  std::set<std::string> failed;
+  const Status read = log.ForEach(filter, [&](const LoggedMeasurement& row) {
+    switch (row.measurement.status) {
+      case MeasureStatus::kOk:
+      case MeasureStatus::kBuildTimeout:  // these two say nothing of the candidate
+      case MeasureStatus::kBoardLost:
+        break;
+      default:
+        failed.insert(row.measurement.candidate.Key());
+    }
+    return true;
+  });
+  if (!read) return read.error();
+  return failed;
+}
+
 Result<Target> ChooseTarget(TuningLog& log, const std::string& name) {
   Result<std::vector<Target>> targets = log.Targets();
   if (!targets) return targets.error();

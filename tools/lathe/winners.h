@@ -1,6 +1,7 @@
 // Winners: what the tuning log knows of a target, in the words of the kernel library and of reports.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ Result<std::vector<LoggedMeasurement>> BestOfEach(const TemplateLibrary& library
 // The best of every tuned workload on the target, current templates only.
 Result<std::vector<Winner>> WinnersOf(const TemplateLibrary& library, TuningLog& log, const Target& target,
                                       const Objective& objective = {});
+
+// The keys of the workload's candidates that were measured on the target and do not work, current templates only.
+Result<std::set<std::string>> FailedOf(const TemplateLibrary& library, TuningLog& log, const Workload& workload, const Target& target);
 
 // The target named by its key or a beginning of it; without a name the only one there is. An error lists what the log has.
 Result<Target> ChooseTarget(TuningLog& log, const std::string& name);

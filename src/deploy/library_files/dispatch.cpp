@@ -100,7 +100,7 @@ struct lathe_@OP@ {
   Fallback fallback;
   lathe_match match;
   const char* reason;  // the table's, or `text`
-  char text[384];
+  char text[640];
   void* constants[kTensors];
   size_t bytes[kTensors];
   void* workspace;
@@ -141,11 +141,14 @@ lathe_status lathe_@OP@_create(const lathe_@OP@_workload* workload, @CREATE_ARGU
     if (distance < best_distance) best = &kEntries[i], best_distance = distance;
   }
   lathe_match match = LATHE_MATCH_FALLBACK;
-  if (best != nullptr) match = best_distance == 0 ? best->match : LATHE_MATCH_NEAREST;
-  char text[384];
+  // A kernel that was not tuned at all is not tuned for something near.
+  if (best != nullptr) match = best_distance != 0 && best->match == LATHE_MATCH_EXACT ? LATHE_MATCH_NEAREST : best->match;
+  char text[640];
   const char* reason = text;
   if (best != nullptr && best_distance == 0) reason = best->reason;
-  else if (best != nullptr) snprintf(text, sizeof text, "the kernel is for %s, which may vary at run time", Compare(*workload, best->workload).text);
+  else if (best != nullptr)
+    snprintf(text, sizeof text, "the kernel is for %s, which may vary at run time%s%s", Compare(*workload, best->workload).text,
+             match == best->match ? "; " : "", match == best->match ? best->reason : "");
   else if ((flags & LATHE_FORCE_FALLBACK) != 0) reason = "the caller asked for the fallback";
   else if (lacking != nullptr) snprintf(text, sizeof text, "the kernels were built for a machine with %s, which this one lacks", lacking);
   else if (like != nullptr) snprintf(text, sizeof text, "this library has no kernel for it; the one most like it is for %s", differences.text);

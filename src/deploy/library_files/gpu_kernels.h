@@ -35,7 +35,7 @@ typedef struct lathe_gpu_tensor {
 typedef struct lathe_gpu_kernel_info {
   const char* operator_name;
   const char* workload;
-  const char* match; /* exact: tuned for this workload; nearest: with the config of a near one; fallback: with the first valid config */
+  const char* match; /* exact: tuned for this workload; nearest: with the config of a near one; untuned: with the first valid config */
   const char* reason;
   const char* template_name;
   const char* config;

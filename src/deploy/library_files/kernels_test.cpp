@@ -97,7 +97,7 @@ std::string Compare(const TensorCase& tensor, size_t bytes, const void* want, co
   return {};
 }
 
-const char* const kMatches[] = {"exact", "nearest", "fallback"};
+const char* const kMatches[] = {"exact", "nearest", "untuned", "fallback"};
 lathe_threads* threads = nullptr;
 
 @TEST_FUNCTIONS@
