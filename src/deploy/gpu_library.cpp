@@ -11,6 +11,7 @@
 #include "codegen/candidate_source.h"
 #include "core/hash.h"
 #include "deploy/library_files.h"
+#include "deploy/library_operator.h"
 
 namespace lathe {
 namespace {
@@ -53,8 +54,8 @@ class TableEntry {
     if (!run) return run.error();
 
     // A terminating zero, should the driver want text.
-    tables += fmt::format("alignas(64) const unsigned char program_{}[] = {{{}0}};\n", index_, Bytes(*program));
-    std::string rows, packed_bytes;
+    tables += fmt::format("alignas(64) const unsigned char program_{}[] = {{{}0}};\n", index_, Bytes(program.content));
+    std::string rows, packed_bytes, absent_unless;
     for (size_t i = 0; i < tensors->size(); ++i) {
       const TensorShape& tensor = (*tensors)[i];
       const bool is_packed = parts->tmpl->packs() && tensor.present && parts->tmpl->manifest()["packed"].contains(tensor.name);
@@ -65,8 +66,10 @@ class TableEntry {
                                                                  : 'o',
                           CLiteral(ToString(tensor.dtype)), tensor.present ? tensor.bytes() : 0);
     }
-    tables +=
-        fmt::format("const lathe_gpu_tensor tensors_{0}[] = {{{1}}};\nconst size_t packed_{0}[] = {{{2}}};\n", index_, rows, packed_bytes);
+    tables += fmt::format(
+        "const lathe_gpu_tensor tensors_{0}[] = {{{1}}};\nconst size_t packed_{0}[] = {{{2}}};\n"
+        "const char* const absent_unless_{0}[] = {{{3}}};\n",
+        index_, rows, packed_bytes, absent_unless);
     std::vector<int64_t> dynamic;
     for (const Attribute& attribute : parts->op->attributes())
       if (attribute.dynamic) dynamic.push_back(std::get<int64_t>(*Find(candidate_.workload.attributes, attribute.name)));
@@ -76,9 +79,10 @@ class TableEntry {
 
     std::vector<std::string> flags = target_.backend == "opencl" ? std::vector<std::string>{"-cl-std=CL1.2"} : std::vector<std::string>();
     for (std::string& flag : parts->tmpl->Flags(target_.backend)) flags.push_back(std::move(flag));
-    data += fmt::format("    {{program_{0}, sizeof program_{0} - 1, {1}, {2}, packed_{0}, {3}, dynamic_{0}, {4}, {5}, {6}, {7}}},\n",
-                        index_, CLiteral(ShortHash(*program + fmt::format("{}", fmt::join(flags, " ")))),
-                        CLiteral(fmt::format("{}", fmt::join(flags, " "))), dynamic.size(), prepare->size(), run->size(), prepares, runs);
+    data += fmt::format(
+        "    {{program_{0}, sizeof program_{0} - 1, {1}, {2}, packed_{0}, absent_unless_{0}, {3}, dynamic_{0}, {4}, {5}, {6}, {7}}},\n",
+        index_, CLiteral(ShortHash(program.content + fmt::format("{}", fmt::join(flags, " ")))),
+        CLiteral(fmt::format("{}", fmt::join(flags, " "))), dynamic.size(), prepare->size(), run->size(), prepares, runs);
     infos += fmt::format("    {{{}, {}, {}, {}, {}, {},\n     {}, {}, {}, {}, tensors_{}}},\n", CLiteral(parts->op->name()),
                          CLiteral(candidate_.workload.Key()), CLiteral(ToString(kernel_.match)), CLiteral(kernel_.reason),
                          CLiteral(candidate_.template_name), CLiteral(ToString(candidate_.config)),
@@ -101,6 +105,7 @@ class TableEntry {
                           launch.arguments.size(), launch.arguments.empty() ? "nullptr" : name);
     }
     tables += fmt::format("const LatheLaunch {}_{}[] = {{\n{}}};\n", list, index_, rows);
+      absent_unless += tensor.present ? "nullptr, " : CLiteral(WhenText(*parts->op, parts->op->manifest()["tensors"][tensor.name])) + ", ";
     return fmt::format("{}_{}", list, index_);
   }
 

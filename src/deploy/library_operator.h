@@ -13,6 +13,9 @@ namespace lathe {
 // Before every name that a library keeps to itself.
 inline constexpr const char* kLibraryPrefix = "lathe";
 
+// In which workloads a tensor of operator.json is there, for people: "bias=1", "levels > 1"; empty where in all.
+std::string WhenText(const Operator& op, const nlohmann::ordered_json& tensor);
+
 class LibraryOperator {
  public:
   // `kernels` are the plan's for this operator, in order.
@@ -37,12 +40,13 @@ class LibraryOperator {
   };
   std::vector<TensorFacts> TensorsOf() const;
   std::string Arguments(bool constants, bool with_types) const;
+  static std::string MatchEnumerator(Match match);
   std::string ChoiceEnumerator(const std::string& attribute, const std::string& choice) const;
   std::string WorkloadInitialiser(const Workload& workload) const;
   Result<std::string> InternalHeader() const;
-  static std::string MatchEnumerator(Match match);
   Result<std::string> Dispatch() const;
   std::string DifferenceOf(const Attribute& attribute) const;
+  std::string PrintOf(const Attribute& attribute) const;
   Result<std::string> TensorBytes() const;
   Result<std::string> WorkspaceFunction(size_t kernel, const KernelTemplate& tmpl) const;
   Result<std::string> Entries(std::string& externs, std::string& functions) const;

@@ -11,12 +11,16 @@
 
 namespace lathe {
 
-// size_t TensorBytes(const facts*, int): what the manifest's shapes come to at run time.
+// bool IsPresent(const facts*, int) and size_t TensorBytes(const facts*, int): what the manifest says of tensors at run time.
 Result<std::string> LibraryOperator::TensorBytes() const {
   Result<std::map<std::string, bool>> whole = WholeDerived(op_);
   if (!whole) return whole.error();
   const auto names = FactNames(op_, "facts", *whole);
-  std::string text = fmt::format("size_t TensorBytes(const lathe_{}_facts* facts, int tensor) {{\n  switch (tensor) {{\n", op_.name());
+  std::string present =
+      fmt::format("bool IsPresent(const lathe_{}_facts* facts, int tensor) {{\n  (void)facts;\n  switch (tensor) {{\n", op_.name());
+  std::string text = fmt::format(
+      "size_t TensorBytes(const lathe_{}_facts* facts, int tensor) {{\n  if (!IsPresent(facts, tensor)) return 0;\n  switch (tensor) {{\n",
+      op_.name());
   const std::vector<TensorFacts> tensors = TensorsOf();
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto& spec = *tensors[i].spec;
@@ -24,7 +28,7 @@ Result<std::string> LibraryOperator::TensorBytes() const {
     if (spec.contains("when")) {
       Result<CppExpression> when = ExpressionToCpp(ExpressionTextOf(spec["when"]), names);
       if (!when) return when.error();
-      text += fmt::format("      if (({}) == 0) return 0;\n", when->text);
+      present += fmt::format("    case {}: return ({}) != 0;\n", i, when->text);
     }
     const auto product = [&](const nlohmann::ordered_json& extents) -> Result<std::string> {
       std::string factors = "1.0";
@@ -63,7 +67,7 @@ Result<std::string> LibraryOperator::TensorBytes() const {
             text += fmt::format("      if (facts->{} == {}) bytes = {};\n", dtype, ChoiceEnumerator(dtype, choice), SizeOf(*parsed));
     text += "      return lathe_bytes(elements * (double)bytes);\n    }\n";
   }
-  return text + "    default: return 0;\n  }\n}\n";
+  return present + "    default: return true;\n  }\n}\n\n" + text + "    default: return 0;\n  }\n}\n";
 }
 
 // The manifest's own expression over the call's facts: scratch memory may grow with what varies at run time. Empty where the kernel needs
@@ -112,6 +116,20 @@ Result<std::string> LibraryOperator::Entries(std::string& externs, std::string& 
   return rows;
 }
 
+// A statement that adds the attribute to a workload's text.
+std::string LibraryOperator::PrintOf(const Attribute& attribute) const {
+  const std::string& name = attribute.name;
+  if (attribute.type == AttributeType::kChoice) {
+    std::string text;
+    for (const std::string& choice : attribute.choices)
+      text += fmt::format("  if (facts->{0} == {1}) add(\"{0}\", {2});\n", name, ChoiceEnumerator(name, choice), CLiteral(choice));
+    return text;
+  }
+  const bool real = attribute.type == AttributeType::kFloat;
+  return fmt::format("  snprintf(number, sizeof number, \"{1}\", ({2})facts->{0}), add(\"{0}\", number);\n", name, real ? "%.9g" : "%lld",
+                     real ? "double" : "long long");
+}
+
 // A statement that adds the attribute to `differences` where two workloads differ in it.
 std::string LibraryOperator::DifferenceOf(const Attribute& attribute) const {
   const std::string& name = attribute.name;
@@ -146,7 +164,7 @@ Result<std::string> LibraryOperator::Dispatch() const {
       condition += fmt::format(" && facts->{} == {}", name, ChoiceEnumerator(name, std::get<std::string>(value)));
     fallbacks += fmt::format("  if ({}) return lathe_{}_fallback{}_run;\n", condition, op, d);
   }
-  std::string same_static = "true", distance = "0.0", differences, dynamic_values, defaults;
+  std::string same_static = "true", distance = "0.0", differences, print_workload, dynamic_values, defaults;
   size_t dynamic_count = 0;
   for (const Attribute& attribute : op_.attributes()) {
     if (attribute.dynamic) {
@@ -156,6 +174,7 @@ Result<std::string> LibraryOperator::Dispatch() const {
       same_static += fmt::format(" && a.{0} == b.{0}", attribute.name);
     }
     differences += DifferenceOf(attribute);
+    print_workload += PrintOf(attribute);
     std::string value = "0";
     if (attribute.default_value) {
       const auto* choice = std::get_if<std::string>(&*attribute.default_value);
@@ -165,20 +184,23 @@ Result<std::string> LibraryOperator::Dispatch() const {
     }
     defaults += (defaults.empty() ? "" : ", ") + value;
   }
-  std::string constants, is_constant = "false", run_tensors, checks;
+  std::string constants, is_constant = "false", run_tensors, checks, tensor_texts;
   for (size_t t = 0; t < tensors.size(); ++t) {
+    const std::string when = WhenText(op_, *tensors[t].spec);
+    tensor_texts += fmt::format("{}{{{}, {}}}", t == 0 ? "" : ", ", CLiteral(tensors[t].name), when.empty() ? "nullptr" : CLiteral(when));
     if (tensors[t].role == TensorRole::kConstant) {
       constants += fmt::format("  plain[{}] = {};\n", t, tensors[t].name);
       is_constant += fmt::format(" || tensor == {}", t);
       run_tensors += fmt::format("{}kernel->constants[{}]", t == 0 ? "" : ", ", t);
       continue;
     }
-    // An absent one is null to a kernel, whatever the caller gives.
+    // An empty one is null to a kernel, whatever the caller gives.
     run_tensors += fmt::format("{}kernel->bytes[{}] == 0 ? nullptr : const_cast<void*>(static_cast<const void*>({}))", t == 0 ? "" : ", ",
                                t, tensors[t].name);
     checks += fmt::format(
-        "  if (const lathe_status bad = lathe_check_pointer(\"{0}\", \"{1}\", {1}, kernel->bytes[{2}]); bad != LATHE_OK) return bad;\n", op,
-        tensors[t].name, t);
+        "  if (const lathe_status bad = CheckPresence(&kernel->facts, {2}, kernel->bytes[{2}], {1}); bad != LATHE_OK) return bad;\n"
+        "  if (const lathe_status bad = lathe_check_alignment(\"{0}\", \"{1}\", {1}, kernel->bytes[{2}]); bad != LATHE_OK) return bad;\n",
+        op, tensors[t].name, t);
   }
   // Constants are copies of the handle's own.
   for (size_t out = 0; out < tensors.size(); ++out)
@@ -196,6 +218,8 @@ Result<std::string> LibraryOperator::Dispatch() const {
                                                {"@FACTS_FUNCTIONS@", *facts_functions},
                                                {"@WORKSPACES@", workspaces},
                                                {"@TENSOR_BYTES@", *tensor_bytes},
+                                               {"@TENSOR_TEXTS@", tensor_texts},
+                                               {"@PRINT_WORKLOAD@", print_workload},
                                                {"@ENTRIES@", *entries},
                                                {"@FALLBACKS@", fallbacks},
                                                {"@SAME_STATIC@", same_static},

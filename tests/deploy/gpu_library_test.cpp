@@ -235,6 +235,9 @@ int main() {
     return 3;
   }
   if (lathe_gpu_run(kernel, nullptr, tensors, 0) == LATHE_GPU_OK) return 4;  // the workspace is missing
+  const lathe_gpu_memory without[] = {address(input), 0, 0, address(output)};
+  if (lathe_gpu_create(static_cast<size_t>(index), {}, nullptr, without, nullptr, &kernel) != LATHE_GPU_INVALID_ARGUMENT || kernel != nullptr) return 9;
+  if (std::strstr(lathe_gpu_last_error(), "tensor 'weight' must not be null for fault:batch=2,n=1000") == nullptr) return 10;
   if (lathe_gpu_run(kernel, nullptr, tensors, address(workspace)) != LATHE_GPU_OK) return 5;
   for (const unsigned long long within : {address(input), address(input) + 4000}) {
     const lathe_gpu_memory in_place[] = {address(input), address(weight), 0, within};
@@ -246,6 +249,12 @@ int main() {
     if (each != 6.5f) return 6;
   return 0;
 }
+  const lathe_gpu_memory missing[] = {0, address(weight), 0, address(output)};
+  if (lathe_gpu_run(kernel, nullptr, missing, address(workspace)) != LATHE_GPU_INVALID_ARGUMENT) return 11;
+  if (std::strstr(lathe_gpu_last_error(), "tensor 'input' must not be null for fault:") == nullptr) return 12;
+  const lathe_gpu_memory ignored[] = {address(input), address(weight), address(weight), address(output)};
+  if (lathe_gpu_run(kernel, nullptr, ignored, address(workspace)) != LATHE_GPU_INVALID_ARGUMENT) return 13;
+  if (std::strstr(lathe_gpu_last_error(), "tensor 'bias' was given, but it counts only with n == 0") == nullptr) return 14;
 )";
 
 TEST(GpuLibrary, LaunchesCubinsThroughTheDriver) {

@@ -210,14 +210,30 @@ int main() {
   }
   added.Run(in, both, both + 1008);
   assert(memcmp(both + 1008, out, 4032) == 0);
-  lathe_free(both), lathe_free(more);
+  lathe_free(both);
   w.residual = 0;
   lathe_conv2d* none = nullptr;
   assert(lathe_conv2d_create(&w, weight, bias, LATHE_STRICT, &none) == LATHE_NOT_TUNED && none == nullptr && strstr(lathe_last_error(), "h=9 instead of 8") != nullptr);
   w.r = 99;
   assert(lathe_conv2d_create(&w, weight, bias, 0, &none) == LATHE_INVALID_ARGUMENT);
   w.r = 3;
-  assert(lathe_conv2d_create(&w, weight, nullptr, 0, &none) == LATHE_INVALID_ARGUMENT);
+  // What is missing, and what would be ignored, is named together with the workload and the attribute.
+  const auto refused = [&](const float* given_weight, const float* given_bias, const char* says, const char* also) {
+    assert(lathe_conv2d_create(&w, given_weight, given_bias, 0, &none) == LATHE_INVALID_ARGUMENT && none == nullptr);
+    assert(strstr(lathe_last_error(), says) != nullptr && strstr(lathe_last_error(), also) != nullptr);
+  };
+  refused(nullptr, bias, "tensor 'weight' must not be null for conv2d:n=2,h=8", "activation=relu");
+  refused(weight, nullptr, "tensor 'bias' must not be null for conv2d:n=2,h=8", "bias=1");
+  w.bias = 0;
+  refused(weight, bias, "tensor 'bias' was given, but it counts only with bias=1", "conv2d:n=2,h=8");
+  w.bias = 1;
+  try { conv.Run(in, more, out); assert(false); } catch (const lathe::KernelError& e) {
+    assert(e.status() == LATHE_INVALID_ARGUMENT && strstr(e.what(), "tensor 'residual' was given, but it counts only with residual=1") != nullptr);
+  }
+  try { conv.Run(nullptr, nullptr, out); assert(false); } catch (const lathe::KernelError& e) {
+    assert(strstr(e.what(), "tensor 'input' must not be null for conv2d:n=1,h=9") != nullptr);
+  }
+  lathe_free(more);
   assert(lathe_conv2d_create(nullptr, weight, bias, 0, &none) == LATHE_INVALID_ARGUMENT);
   try { conv.Run(in + 1, nullptr, out); assert(false); } catch (const lathe::KernelError& e) { assert(e.status() == LATHE_INVALID_ARGUMENT); }
   // Scratch memory grows with the boxes: tuned for 200, called with 3000, held against the fallback.
@@ -243,10 +259,6 @@ int main() {
 }
 )"));
   Shell(fmt::format("cmake -S {0} -B {0}/build -DCMAKE_PREFIX_PATH={1} && cmake --build {0}/build && {0}/build/app", app, prefix));
-}
-
-}  // namespace
-}  // namespace lathe
 
   // A program in C needs the language of the library enabled, and is told so.
   const std::string plain = (dir->path() / "plain").string();
@@ -266,3 +278,7 @@ int main() {
     else
       Shell(fmt::format("{0} && cmake --build {1}/build && {1}/build/plain", configure, plain));
   }
+}
+
+}  // namespace
+}  // namespace lathe

@@ -79,6 +79,33 @@ Differences Compare(const lathe_@OP@_workload& asked, const lathe_@OP@_workload&
 
 @FACTS_FUNCTIONS@
 @TENSOR_BYTES@
+// Names, and in which workloads a tensor is there: "bias=1"; null where in all.
+struct TensorText {
+  const char *name, *when;
+};
+const TensorText kTensorTexts[kTensors] = {@TENSOR_TEXTS@};
+
+void PrintWorkload(const lathe_@OP@_facts* facts, char* text, size_t size) {
+  (void)facts;
+  size_t used = 0;
+  const auto add = [&](const char* name, const char* value) {
+    if (used < size) used += (size_t)snprintf(text + used, size - used, "%s%s=%s", used == 0 ? "@OP@:" : ",", name, value);
+  };
+  char number[32];
+@PRINT_WORKLOAD@  (void)add, (void)number;
+}
+
+// Refuses a tensor that is missing, and one that would be ignored.
+lathe_status CheckPresence(const lathe_@OP@_facts* facts, int tensor, size_t bytes, const void* pointer) {
+  if (pointer == nullptr ? bytes == 0 : IsPresent(facts, tensor)) return LATHE_OK;
+  const TensorText& of = kTensorTexts[tensor];
+  char workload[400] = "";
+  PrintWorkload(facts, workload, sizeof workload);
+  if (pointer == nullptr) return lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: tensor '%s' must not be null for %s", of.name, workload);
+  return lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: tensor '%s' was given, but it counts only with %s; set that, or pass a null, for %s", of.name,
+                    of.when, workload);
+}
+
 bool IsConstant(int tensor) {
   (void)tensor;
   return @IS_CONSTANT@;
@@ -169,18 +196,16 @@ lathe_status lathe_@OP@_create(const lathe_@OP@_workload* workload, @CREATE_ARGU
   lathe_status status = LATHE_OK;
   for (int i = 0; i < kTensors; ++i) {
     made->bytes[i] = TensorBytes(&facts, i);
-    if (made->bytes[i] == LATHE_TOO_LARGE) status = lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: tensor %d is larger than any memory", i);
+    if (made->bytes[i] == LATHE_TOO_LARGE) status = lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: tensor '%s' is larger than any memory", kTensorTexts[i].name);
   }
   void* packed[kTensors] = {};
   for (int i = 0; i < kTensors && status == LATHE_OK; ++i) {
-    if (!IsConstant(i) || made->bytes[i] == 0) continue;
-    if (plain[i] == nullptr) {
-      status = lathe_fail(LATHE_INVALID_ARGUMENT, "@OP@: constant tensor %d must not be null for this workload", i);
-      break;
-    }
+    if (!IsConstant(i)) continue;
+    status = CheckPresence(&facts, i, made->bytes[i], plain[i]);
+    if (status != LATHE_OK || made->bytes[i] == 0) continue;
     const bool packs = best != nullptr && best->packed_bytes[i] != 0;
     made->constants[i] = lathe_alloc(packs ? best->packed_bytes[i] : made->bytes[i]);
-    if (made->constants[i] == nullptr) status = lathe_fail(LATHE_OUT_OF_MEMORY, "@OP@: out of memory for constant tensor %d", i);
+    if (made->constants[i] == nullptr) status = lathe_fail(LATHE_OUT_OF_MEMORY, "@OP@: out of memory for tensor '%s'", kTensorTexts[i].name);
     else if (packs) packed[i] = made->constants[i];
     else memcpy(made->constants[i], plain[i], made->bytes[i]);
   }

@@ -20,7 +20,8 @@ struct LatheKernelData {
   size_t program_bytes;
   const char* program_key;  // content address
   const char* flags;
-  const size_t* packed_bytes;  // one a tensor
+  const size_t* packed_bytes;       // one a tensor
+  const char* const* absent_unless;  // one a tensor: of one that the workload does not have, in which workloads it is there; else null
   int dynamic_count;
   const int* dynamic;  // values of the attributes that a kernel takes as arguments
   int prepare_count, run_count;

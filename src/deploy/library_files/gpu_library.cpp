@@ -115,11 +115,24 @@ lathe_gpu_status Enqueue(lathe_gpu_kernel& handle, const Step& step, lathe_gpu_q
   return lathe_gpu_launch(step.kernel, *step.launch, queue, handle.values.size(), handle.values.data(), handle.bytes.data());
 }
 
+// Refuses a tensor that is missing, and one that would be ignored. `doing` is the function that the caller called.
+lathe_gpu_status CheckPresence(const char* doing, size_t index, size_t tensor, lathe_gpu_memory memory) {
+  const lathe_gpu_kernel_info& info = lathe_gpu_infos[index];
+  const char* unless = lathe_gpu_data[index].absent_unless[tensor];
+  const char* name = info.tensors[tensor].name;
+  if (memory == lathe_gpu_memory{} && info.tensors[tensor].bytes > 0)
+    return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "%s: tensor '%s' must not be null for %s", doing, name, info.workload);
+  if (memory != lathe_gpu_memory{} && unless != nullptr)
+    return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "%s: tensor '%s' was given, but it counts only with %s; take a kernel of such a workload, or pass a null, for %s",
+                          doing, name, unless, info.workload);
+  return LATHE_GPU_OK;
+}
+
 lathe_gpu_status Pack(lathe_gpu_kernel& handle, lathe_gpu_device device, lathe_gpu_queue queue, const lathe_gpu_memory* constants) {
   const LatheKernelData& data = lathe_gpu_data[handle.index];
   const lathe_gpu_kernel_info& info = lathe_gpu_infos[handle.index];
   for (size_t i = 0; i < info.tensor_count; ++i)
-    if (info.tensors[i].role == 'c') handle.memory.push_back(info.tensors[i].bytes > 0 && constants != nullptr ? constants[i] : lathe_gpu_memory{});
+    if (info.tensors[i].role == 'c') handle.memory.push_back(info.tensors[i].bytes > 0 ? constants[i] : lathe_gpu_memory{});
   for (size_t i = 0; i < info.tensor_count; ++i) {
     if (data.packed_bytes[i] == 0) continue;
     if (const auto bad = lathe_gpu_allocate(device, data.packed_bytes[i], &handle.packed[i]); bad != LATHE_GPU_OK) return bad;
@@ -152,6 +165,10 @@ extern "C" lathe_gpu_status lathe_gpu_create(size_t index, lathe_gpu_device devi
                                              const char* cache, lathe_gpu_kernel** kernel) {
   if (kernel != nullptr) *kernel = nullptr;
   if (kernel == nullptr || index >= lathe_gpu_count) return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_create: no kernel %zu", index);
+  for (size_t i = 0; i < lathe_gpu_infos[index].tensor_count; ++i)
+    if (lathe_gpu_infos[index].tensors[i].role == 'c')
+      if (const auto bad = CheckPresence("lathe_gpu_create", index, i, constants != nullptr ? constants[i] : lathe_gpu_memory{}); bad != LATHE_GPU_OK)
+        return bad;
   auto* made = new lathe_gpu_kernel;
   made->index = index;
   made->packed.resize(lathe_gpu_infos[index].tensor_count);
@@ -181,6 +198,9 @@ extern "C" lathe_gpu_status lathe_gpu_run(lathe_gpu_kernel* kernel, lathe_gpu_qu
   const lathe_gpu_kernel_info& info = lathe_gpu_infos[kernel->index];
   if (info.workspace_bytes > 0 && workspace == lathe_gpu_memory{})
     return lathe_gpu_fail(LATHE_GPU_INVALID_ARGUMENT, "lathe_gpu_run: %s needs a workspace of %zu bytes", info.workload, info.workspace_bytes);
+  for (size_t i = 0; i < info.tensor_count; ++i)
+    if (data.packed_bytes[i] == 0)
+      if (const auto bad = CheckPresence("lathe_gpu_run", kernel->index, i, tensors[i]); bad != LATHE_GPU_OK) return bad;
   for (size_t i = 0; i < info.tensor_count; ++i)
     kernel->memory[i] = data.packed_bytes[i] > 0 ? kernel->packed[i] : info.tensors[i].bytes > 0 ? tensors[i] : lathe_gpu_memory{};
   if (const auto bad = CheckOutputsAreApart(*kernel); bad != LATHE_GPU_OK) return bad;

@@ -15,7 +15,7 @@
 
 namespace {
 
-thread_local char last_error[512] = "";
+thread_local char last_error[1024] = "";
 
 void RunHere(void*, int32_t tasks, void (*body)(void*, int32_t), void* arg) {
   for (int32_t task = 0; task < tasks; ++task) body(arg, task);
@@ -37,10 +37,8 @@ lathe_status lathe_fail(lathe_status status, const char* format, ...) {
   return status;
 }
 
-lathe_status lathe_check_pointer(const char* op, const char* tensor, const void* pointer, size_t bytes) {
-  if (bytes == 0) return LATHE_OK;
-  if (pointer == nullptr) return lathe_fail(LATHE_INVALID_ARGUMENT, "%s: tensor '%s' must not be null for this workload", op, tensor);
-  if (reinterpret_cast<uintptr_t>(pointer) % 64 != 0)
+lathe_status lathe_check_alignment(const char* op, const char* tensor, const void* pointer, size_t bytes) {
+  if (bytes != 0 && reinterpret_cast<uintptr_t>(pointer) % 64 != 0)
     return lathe_fail(LATHE_INVALID_ARGUMENT, "%s: tensor '%s' must lie on a 64-byte boundary; lathe_alloc() gives such memory", op, tensor);
   return LATHE_OK;
 }

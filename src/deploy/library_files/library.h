@@ -8,8 +8,8 @@
 
 // Stores the message for lathe_last_error() of this thread and returns the status.
 lathe_status lathe_fail(lathe_status status, const char* format, ...) __attribute__((format(printf, 2, 3)));
-// A tensor that has bytes must not be null and must lie on 64 bytes.
-lathe_status lathe_check_pointer(const char* op, const char* tensor, const void* pointer, size_t bytes);
+// A tensor that has bytes lies on 64 of them.
+lathe_status lathe_check_alignment(const char* op, const char* tensor, const void* pointer, size_t bytes);
 // An output's memory must not be another tensor's, too: kernels read their inputs after they have begun to write.
 lathe_status lathe_check_apart(const char* op, const char* tensor, const void* pointer, size_t bytes, const char* output, const void* output_pointer,
                                size_t output_bytes);

@@ -18,7 +18,7 @@ void Test_@OP@() {
     size_t bytes[@TENSORS@] = {};
     for (int i = 0; i < @TENSORS@; ++i) {
       bytes[i] = lathe_@OP@_tensor_bytes(&workload, i);
-      tensors[i] = lathe_alloc(bytes[i] + 1);
+      tensors[i] = bytes[i] > 0 ? lathe_alloc(bytes[i]) : nullptr;
       if (test.tensors[i].role != 'o' && bytes[i] > 0) Fill(tensors[i], bytes[i], test.tensors[i], random);
     }
     const int64_t dynamic[] = {@DYNAMIC@};
