@@ -24,6 +24,51 @@ constexpr const char* kCudaApi =
     "typedef unsigned long long lathe_gpu_memory; /* a CUdeviceptr */\ntypedef void* lathe_gpu_queue; /* a CUstream */\n"
     "typedef struct lathe_gpu_device {\n  int unused; /* the current context is used */\n} lathe_gpu_device;\n";
 
+constexpr std::string_view kElfMagic = "\177ELF";  // of a cubin
+
+// For the README.
+constexpr const char* kOpenClPrograms =
+    "The library holds OpenCL C; the driver compiles it when a handle is made. Give `lathe_gpu_create` a directory to keep the result in: "
+    "later starts "
+    "take it from there.";
+constexpr const char* kOpenClTest = "It runs on the first OpenCL device and is skipped where there is none.";
+constexpr const char* kCudaTest =
+    "It runs on the first CUDA device and is skipped where there is no driver. The driver is opened at run time, by the test as by the "
+    "library: "
+    "`libcuda.so.1`,\nor what `LATHE_CUDA_DRIVER` names.";
+
+std::string CudaPrograms(const std::string& architecture, const std::set<std::string>& compilers, bool ptx) {
+  const std::string by = compilers.empty() ? "" : fmt::format(", made by {}", fmt::join(compilers, ", "));
+  if (ptx)
+    return fmt::format(
+        "The library holds PTX for {}{}; the driver compiles it when a handle is made, for that architecture and later ones.", architecture,
+        by);
+  return fmt::format(
+      "The library holds cubins for {}{}. They run on that architecture and, but for names that end in a letter, on later ones of the same "
+      "major\n"
+      "number; elsewhere `lathe_gpu_create` fails and names both.",
+      architecture, by);
+}
+
+// The first kernel, from its name to its run.
+std::string Example(bool opencl, const std::vector<PlannedKernel>& kernels) {
+  const std::string queue = opencl ? "queue" : "stream";
+  return fmt::format(
+      "{}\n// As much of a workload as makes it unlike the others, in any order.\n"
+      "const int index = lathe_gpu_find(\"{}\");\n"
+      "// Its tensors, in order, and workspace_bytes.\n"
+      "const lathe_gpu_kernel_info& info = lathe_gpu_kernels_table(nullptr)[index];\n"
+      "lathe_gpu_memory tensors[] = {{…}};  // one {} a tensor; null where info says 0 bytes\n"
+      "lathe_gpu_kernel* kernel = nullptr;  // making it packs the constants\n"
+      "if (lathe_gpu_create(index, device, {}, tensors, {}, &kernel) != LATHE_GPU_OK) puts(lathe_gpu_last_error());\n"
+      "lathe_gpu_run(kernel, {}, tensors, workspace);  // as often as needed; only enqueues\n"
+      "lathe_gpu_destroy(kernel);",
+      opencl ? "lathe_gpu_device device = {context, id};"
+             : "lathe_gpu_device device = {};  // the current context is used; cudaFree(nullptr) makes one",
+      kernels.empty() ? "…" : kernels.front().workload.Key(), opencl ? "cl_mem" : "CUdeviceptr", queue, opencl ? "\"cache\"" : "nullptr",
+      queue);
+}
+
 std::string Bytes(const std::string& content) {
   std::string text;
   for (size_t i = 0; i < content.size(); ++i)
@@ -37,11 +82,9 @@ class TableEntry {
   TableEntry(const TemplateLibrary& library, const Target& target, const PlannedKernel& kernel, size_t index)
       : library_(library), target_(target), kernel_(kernel), candidate_(*kernel.candidate), index_(index) {}
 
-  Status Write(const ProgramOf& program_of, std::string& tables, std::string& data, std::string& infos) {
+  Status Write(const GpuProgram& program, std::string& tables, std::string& data, std::string& infos) {
     Result<CandidateParts> parts = FindParts(library_, candidate_);
     if (!parts) return parts.error();
-    Result<std::string> program = program_of(candidate_);
-    if (!program) return program.error();
     Result<std::vector<TensorShape>> packed = parts->tmpl->PackedTensors(*parts->op, candidate_, target_);
     if (!packed) return packed.error();
     Result<std::vector<TensorShape>> tensors = parts->tmpl->Tensors(*parts->op, candidate_.workload);
@@ -60,6 +103,7 @@ class TableEntry {
       const TensorShape& tensor = (*tensors)[i];
       const bool is_packed = parts->tmpl->packs() && tensor.present && parts->tmpl->manifest()["packed"].contains(tensor.name);
       packed_bytes += fmt::format("{}, ", is_packed ? (*packed)[i].bytes() : 0);
+      absent_unless += tensor.present ? "nullptr, " : CLiteral(WhenText(*parts->op, parts->op->manifest()["tensors"][tensor.name])) + ", ";
       rows += fmt::format("{{{}, '{}', {}, {}}}, ", CLiteral(tensor.name),
                           tensor.role == TensorRole::kIn         ? 'i'
                           : tensor.role == TensorRole::kConstant ? 'c'
@@ -105,7 +149,6 @@ class TableEntry {
                           launch.arguments.size(), launch.arguments.empty() ? "nullptr" : name);
     }
     tables += fmt::format("const LatheLaunch {}_{}[] = {{\n{}}};\n", list, index_, rows);
-      absent_unless += tensor.present ? "nullptr, " : CLiteral(WhenText(*parts->op, parts->op->manifest()["tensors"][tensor.name])) + ", ";
     return fmt::format("{}_{}", list, index_);
   }
 
@@ -117,7 +160,8 @@ class TableEntry {
 };
 
 // The reference of each kernel's workload, compiled into the test.
-Status AddTest(const TemplateLibrary& library, const std::vector<PlannedKernel>& kernels, LibraryFiles& files, std::string& cmake) {
+Status AddTest(const TemplateLibrary& library, const std::string& backend, const std::vector<PlannedKernel>& kernels, LibraryFiles& files,
+               std::string& cmake) {
   std::string externs, tables, cases, sources;
   for (size_t i = 0; i < kernels.size(); ++i) {
     const Candidate& candidate = *kernels[i].candidate;
@@ -144,13 +188,16 @@ Status AddTest(const TemplateLibrary& library, const std::vector<PlannedKernel>&
     cases += fmt::format("    {{{}lathe_run, {}, dynamic_{}, tensors_{}}},\n", prefix,
                          parts->op->makes_inputs() ? prefix + "lathe_make_inputs" : "nullptr", i, i);
   }
+  const std::string device = fmt::format("gpu_test_{}.cpp", backend);
+  files["test/" + device] = FilledLibraryFile(device, {});
+  files["test/gpu_test_device.h"] = FilledLibraryFile("gpu_test_device.h", {});
   files["test/gpu_test.cpp"] = FilledLibraryFile("gpu_test.cpp", {{"@EXTERNS@", externs}, {"@TABLES@", tables}, {"@CASES@", cases}});
   files["test/lathe_abi.h"] = library.Prelude("abi.h");
   cmake = fmt::format(
-      "  set(CMAKE_CXX_STANDARD 20)\n  add_executable(gpu_test test/gpu_test.cpp{})\n"
+      "  set(CMAKE_CXX_STANDARD 20)\n  add_executable(gpu_test test/gpu_test.cpp test/{}{})\n"
       "  target_link_libraries(gpu_test lathe_gpu_kernels)\n  add_test(NAME kernels_agree_with_their_reference COMMAND gpu_test)\n"
       "  set_tests_properties(kernels_agree_with_their_reference PROPERTIES SKIP_RETURN_CODE 77)\n",
-      sources);
+      device, sources);
   return {};
 }
 
@@ -162,9 +209,17 @@ Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, const Li
                [](const PlannedKernel& kernel) { return kernel.candidate.has_value(); });
   LibraryFiles files;
   std::string tables, data, infos, test;
-  for (size_t i = 0; i < kernels.size(); ++i)
-    if (Status written = TableEntry(library, plan.target, kernels[i], i).Write(program_of, tables, data, infos); !written)
-      return written.error().In(fmt::format("generate kernel library, '{}'", kernels[i].workload.Key()));
+  std::set<std::string> compilers;
+  bool ptx = false;
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    const std::string doing = fmt::format("generate kernel library, '{}'", kernels[i].workload.Key());
+    Result<GpuProgram> program = program_of(*kernels[i].candidate);
+    if (!program) return program.error().In(doing);
+    if (Status written = TableEntry(library, plan.target, kernels[i], i).Write(*program, tables, data, infos); !written)
+      return written.error().In(doing);
+    if (!program->compiler.empty()) compilers.insert(program->compiler);
+    ptx = ptx || program->content.compare(0, kElfMagic.size(), kElfMagic) != 0;
+  }
   const bool opencl = plan.target.backend == "opencl";
   files["include/lathe_gpu_kernels.h"] =
       FilledLibraryFile("gpu_kernels.h", {{"@TARGET@", plan.target.Key()}, {"@API@", opencl ? kOpenClApi : kCudaApi}});
@@ -174,10 +229,17 @@ Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, const Li
   files["src/gpu_table.cpp"] = fmt::format(
       "// Generated by Lathe.\n#include \"gpu_data.h\"\n\nnamespace {{\n{}}}  // namespace\n\nconst LatheKernelData lathe_gpu_data[] = "
       "{{\n{}"
-      "    {{}}}};\nconst lathe_gpu_kernel_info lathe_gpu_infos[] = {{\n{}    {{}}}};\nconst size_t lathe_gpu_count = {};\n",
-      tables, data, infos, kernels.size());
-  if (opencl)
-    if (Status added = AddTest(library, kernels, files, test); !added) return added.error();
+      "    {{}}}};\nconst lathe_gpu_kernel_info lathe_gpu_infos[] = {{\n{}    {{}}}};\nconst size_t lathe_gpu_count = {};\n"
+      "const char* const lathe_gpu_architecture = {};\n",
+      tables, data, infos, kernels.size(), CLiteral(plan.target.architecture));
+  if (Status added = AddTest(library, plan.target.backend, kernels, files, test); !added) return added.error();
+  files["README.md"] =
+      FilledLibraryFile("gpu_README.md", {{"@TARGET@", plan.target.Key()},
+                                          {"@NEEDS@", opencl ? ", with OpenCL's headers and loader" : ", and without CUDA"},
+                                          {"@PROGRAMS@", opencl ? kOpenClPrograms : CudaPrograms(plan.target.architecture, compilers, ptx)},
+                                          {"@TEST@", opencl ? kOpenClTest : kCudaTest},
+                                          {"@EXAMPLE@", Example(opencl, kernels)},
+                                          {"@TABLE@", MarkdownTable(plan)}});
   files["CMakeLists.txt"] =
       FilledLibraryFile("gpu_CMakeLists.txt.in",
                         {{"@BACKEND@", plan.target.backend},
@@ -186,7 +248,10 @@ Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, const Li
                          {"@TEST@", test}});
   files["cmake/lathe_gpu_kernels-config.cmake"] =
       FilledLibraryFile("lathe_gpu_kernels-config.cmake.in", {{"@DEPENDENCY@", opencl ? "find_dependency(OpenCL)\n" : ""}});
-  files["report.json"] = ToJson(plan).dump(2, ' ', false, nlohmann::detail::error_handler_t::replace) + "\n";
+  nlohmann::json report = ToJson(plan);
+  report["programs"] = opencl ? "source" : ptx ? "ptx" : "cubin";
+  report["compilers"] = compilers;
+  files["report.json"] = report.dump(2, ' ', false, nlohmann::detail::error_handler_t::replace) + "\n";
   return files;
 }
 

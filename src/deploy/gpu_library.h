@@ -13,8 +13,12 @@
 
 namespace lathe {
 
-// What a device loads for a candidate: the text that OpenCL compiles, or a cubin.
-using ProgramOf = std::function<Result<std::string>(const Candidate& candidate)>;
+// What a device loads for a candidate.
+struct GpuProgram {
+  std::string content;        // the text that OpenCL compiles, a cubin, or PTX
+  std::string compiler = {};  // "NVRTC 12.9"; empty where the device's driver compiles
+};
+using ProgramOf = std::function<Result<GpuProgram>(const Candidate& candidate)>;
 
 // What the plan has no candidate for is left out.
 Result<LibraryFiles> GenerateGpuLibrary(const TemplateLibrary& library, const LibraryPlan& plan, const ProgramOf& program_of);

@@ -23,22 +23,6 @@ std::string KernelFlags(const Target& target) {
   return text;
 }
 
-std::string MarkdownTable(const LibraryPlan& plan) {
-  std::string text =
-      "| workload | count | match | template | config | tuned ms | untuned ms | gain |\n| --- | --- | --- | --- | --- | --- | --- | --- "
-      "|\n";
-  for (const PlannedKernel& kernel : plan.kernels) {
-    const bool exact = kernel.match == Match::kExact && kernel.origin;
-    const bool gained = exact && kernel.origin->untuned_seconds > 0;
-    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} |\n", kernel.workload.Key(), kernel.count, ToString(kernel.match),
-                        kernel.candidate ? kernel.candidate->template_name : "", kernel.candidate ? ToString(kernel.candidate->config) : "",
-                        exact ? fmt::format("{:.4g}", kernel.origin->seconds * 1e3) : "",
-                        gained ? fmt::format("{:.4g}", kernel.origin->untuned_seconds * 1e3) : "",
-                        gained ? fmt::format("{:.2f}x", kernel.origin->untuned_seconds / kernel.origin->seconds) : "");
-  }
-  return text;
-}
-
 }  // namespace
 
 Result<LibraryFiles> GenerateLibrary(const TemplateLibrary& library, const LibraryPlan& plan) {

@@ -213,4 +213,25 @@ nlohmann::json ToJson(const LibraryPlan& plan) {
   return {{"target", ToJson(plan.target)}, {"kernels", kernels}};
 }
 
+std::string MarkdownTable(const LibraryPlan& plan) {
+  std::string text =
+      "| workload | count | match | template | config | tuned ms | untuned ms | gain |\n| --- | --- | --- | --- | --- | --- | --- | --- "
+      "|\n";
+  for (const PlannedKernel& kernel : plan.kernels) {
+    const bool exact = kernel.match == Match::kExact && kernel.origin;
+    const bool gained = exact && kernel.origin->untuned_seconds > 0;
+    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} |\n", kernel.workload.Key(), kernel.count, ToString(kernel.match),
+                        kernel.candidate ? kernel.candidate->template_name : "", kernel.candidate ? ToString(kernel.candidate->config) : "",
+                        exact ? fmt::format("{:.4g}", kernel.origin->seconds * 1e3) : "",
+                        gained ? fmt::format("{:.4g}", kernel.origin->untuned_seconds * 1e3) : "",
+                        gained ? fmt::format("{:.2f}x", kernel.origin->untuned_seconds / kernel.origin->seconds) : "");
+  }
+  std::map<std::string, size_t> reasons;  // a model nobody tuned has one reason, not sixty
+  for (const PlannedKernel& kernel : plan.kernels)
+    if (kernel.match != Match::kExact) ++reasons[fmt::format("{}: {}", ToString(kernel.match), kernel.reason)];
+  if (!reasons.empty()) text += '\n';
+  for (const auto& [reason, count] : reasons) text += fmt::format("- {} of {}, {}\n", count, plan.kernels.size(), reason);
+  return text;
+}
+
 }  // namespace lathe

@@ -68,5 +68,7 @@ Result<LibraryPlan> PlanLibrary(const TemplateLibrary& library, const Target& ta
                                 const std::vector<Winner>& winners);
 
 nlohmann::json ToJson(const LibraryPlan& plan);
+// For the library's README: a row a kernel, and why those that are not exact are what they are.
+std::string MarkdownTable(const LibraryPlan& plan);
 
 }  // namespace lathe

@@ -78,7 +78,11 @@ LibraryPlan PackingPlan(const std::string& backend) {
 }
 
 ProgramOf SourceOf(const TemplateLibrary& library, const Target& target) {
-  return [&library, target](const Candidate& candidate) { return CandidateSource(library, candidate, target); };
+  return [&library, target](const Candidate& candidate) -> Result<GpuProgram> {
+    Result<std::string> source = CandidateSource(library, candidate, target);
+    if (!source) return source.error();
+    return GpuProgram{*source};
+  };
 }
 
 // The exit status; what was printed goes to `output`.
@@ -119,6 +123,7 @@ TEST(GpuLibrary, LeavesOutWhatATargetOfAnOlderLogCannotTellAboutAndBuildsTheRest
   const auto files = GenerateGpuLibrary(Product(), plan, SourceOf(Product(), plan.target));
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_THAT(files->at("report.json"), testing::HasSubstr("template 'nms_gpu'"));
+  EXPECT_THAT(files->at("report.json"), testing::HasSubstr(": left out"));
   EXPECT_THAT(files->at("report.json"), testing::HasSubstr("'target.max_groups_yz'"));
   EXPECT_THAT(files->at("src/gpu_table.cpp"), testing::HasSubstr("const size_t lathe_gpu_count = 1;"));
 }
@@ -230,42 +235,89 @@ int main() {
   const lathe_gpu_memory tensors[] = {address(input), address(weight), 0, address(output)};
   lathe_gpu_kernel* kernel = nullptr;
   if (lathe_gpu_run(kernel, nullptr, tensors, 0) == LATHE_GPU_OK) return 2;
+  const lathe_gpu_memory without[] = {address(input), 0, 0, address(output)};
+  if (lathe_gpu_create(static_cast<size_t>(index), {}, nullptr, without, nullptr, &kernel) != LATHE_GPU_INVALID_ARGUMENT || kernel != nullptr) return 9;
+  if (std::strstr(lathe_gpu_last_error(), "tensor 'weight' must not be null for fault:batch=2,n=1000") == nullptr) return 10;
   if (lathe_gpu_create(static_cast<size_t>(index), {}, nullptr, tensors, nullptr, &kernel) != LATHE_GPU_OK) {
     std::puts(lathe_gpu_last_error());
     return 3;
   }
   if (lathe_gpu_run(kernel, nullptr, tensors, 0) == LATHE_GPU_OK) return 4;  // the workspace is missing
-  const lathe_gpu_memory without[] = {address(input), 0, 0, address(output)};
-  if (lathe_gpu_create(static_cast<size_t>(index), {}, nullptr, without, nullptr, &kernel) != LATHE_GPU_INVALID_ARGUMENT || kernel != nullptr) return 9;
-  if (std::strstr(lathe_gpu_last_error(), "tensor 'weight' must not be null for fault:batch=2,n=1000") == nullptr) return 10;
   if (lathe_gpu_run(kernel, nullptr, tensors, address(workspace)) != LATHE_GPU_OK) return 5;
   for (const unsigned long long within : {address(input), address(input) + 4000}) {
     const lathe_gpu_memory in_place[] = {address(input), address(weight), 0, within};
     if (lathe_gpu_run(kernel, nullptr, in_place, address(workspace)) != LATHE_GPU_INVALID_ARGUMENT) return 7;
     if (std::strstr(lathe_gpu_last_error(), "share memory") == nullptr) return 8;
   }
-  lathe_gpu_destroy(kernel);
-  for (const float each : output)
-    if (each != 6.5f) return 6;
-  return 0;
-}
   const lathe_gpu_memory missing[] = {0, address(weight), 0, address(output)};
   if (lathe_gpu_run(kernel, nullptr, missing, address(workspace)) != LATHE_GPU_INVALID_ARGUMENT) return 11;
   if (std::strstr(lathe_gpu_last_error(), "tensor 'input' must not be null for fault:") == nullptr) return 12;
   const lathe_gpu_memory ignored[] = {address(input), address(weight), address(weight), address(output)};
   if (lathe_gpu_run(kernel, nullptr, ignored, address(workspace)) != LATHE_GPU_INVALID_ARGUMENT) return 13;
   if (std::strstr(lathe_gpu_last_error(), "tensor 'bias' was given, but it counts only with n == 0") == nullptr) return 14;
+  lathe_gpu_destroy(kernel);
+  for (const float each : output)
+    if (each != 6.5f) return 6;
+  return 0;
+}
 )";
+
+// The kernels of packed_gpu through the driver, as a cubin or as the text that stands for its PTX (the driver of our own has them as
+// functions).
+LibraryFiles CudaFiles(bool ptx) {
+  LibraryPlan plan = PackingPlan("cuda");
+  plan.target.architecture = "sm_87";
+  const Result<std::string> cubin = ReadFile(LATHE_SOURCE_DIR "/tests/measure/data/packed_gpu_sm_53.cubin");
+  EXPECT_TRUE(cubin);
+  const GpuProgram program = ptx ? GpuProgram{"// PTX\n.version 6.4\n", "NVRTC 10.2"} : GpuProgram{*cubin, "NVRTC 12.9"};
+  const auto files = GenerateGpuLibrary(Packing(), plan, [&](const Candidate&) { return program; });
+  EXPECT_TRUE(files) << (files ? "" : files.error().message);
+  return *files;
+}
+
+TEST(GpuLibrary, TellsInItsReadmeWhatItHoldsAndWhoMadeIt) {
+  LibraryFiles files = CudaFiles(false);
+  EXPECT_THAT(files["README.md"], testing::HasSubstr("cubins for sm_87, made by NVRTC 12.9"));
+  EXPECT_THAT(files["README.md"], testing::HasSubstr("LATHE_CUDA_DRIVER"));
+  EXPECT_THAT(files["README.md"], testing::HasSubstr("lathe_gpu_find(\"fault:batch=2,n=1000\")"));
+  EXPECT_THAT(files["report.json"], testing::HasSubstr("\"programs\": \"cubin\""));
+  files = CudaFiles(true);
+  EXPECT_THAT(files["README.md"], testing::HasSubstr("PTX for sm_87, made by NVRTC 10.2"));
+  EXPECT_THAT(files["report.json"], testing::HasSubstr("\"programs\": \"ptx\""));
+}
+
+TEST(GpuLibrary, TestsItselfOnCudaWhereThereIsADriver) {
+  Result<TempDir> dir = TempDir::Create("gpu-library");
+  ASSERT_TRUE(dir);
+  const std::filesystem::path log = dir->path() / "log";
+  for (const bool ptx : {false, true}) {
+    const std::string out = (dir->path() / (ptx ? "ptx" : "cubin")).string();
+    ASSERT_TRUE(WriteLibrary(CudaFiles(ptx), out));
+    ASSERT_EQ(Shell(fmt::format("cmake -S {0} -B {0}/build && cmake --build {0}/build -j2", out), log), 0) << *ReadFile(log);
+    const auto run = [&](const std::string& environment, const char* program) {
+      return Shell(fmt::format("cd {} && {} {}", out, environment, program), log);
+    };
+    EXPECT_EQ(run("LATHE_CUDA_DRIVER=none.so", "build/gpu_test"), 77);
+    EXPECT_THAT(*ReadFile(log), testing::HasSubstr("skipped: no CUDA driver: none.so"));
+    EXPECT_EQ(run("LATHE_CUDA_DRIVER=none.so", "ctest --test-dir build"), 0);
+    EXPECT_THAT(*ReadFile(log), testing::HasSubstr("***Skipped"));
+    const std::string fake = "LATHE_CUDA_DRIVER=" LATHE_FAKE_CUDA_DRIVER " ";
+    EXPECT_EQ(run(fake + "LATHE_FAKE_CUDA_FAIL=cuDeviceGetCount=100", "build/gpu_test"), 77) << *ReadFile(log);
+    EXPECT_EQ(run(fake, "build/gpu_test"), 0) << *ReadFile(log);
+    EXPECT_THAT(*ReadFile(log), testing::HasSubstr("on Fake Nano\nok     fault:batch=2,n=1000  packed_gpu exact"));
+    EXPECT_EQ(run(fake + "LATHE_FAKE_CUDA_N=999", "build/gpu_test"), 1);
+    EXPECT_THAT(*ReadFile(log), testing::HasSubstr("the reference has"));
+    EXPECT_EQ(run(fake + "LATHE_FAKE_CUDA_FAIL=cuStreamSynchronize=700", "build/gpu_test"), 1);
+    EXPECT_EQ(run(fake + "LATHE_FAKE_CUDA_FAIL=cuModuleLoadData=209", "build/gpu_test"), 1);
+    EXPECT_THAT(*ReadFile(log), testing::HasSubstr("CUDA_ERROR_NO_BINARY_FOR_GPU (209); it was built for sm_87, and this device is sm_53"));
+  }
+}
 
 TEST(GpuLibrary, LaunchesCubinsThroughTheDriver) {
   Result<TempDir> dir = TempDir::Create("gpu-library");
   ASSERT_TRUE(dir);
-  const Result<std::string> cubin = ReadFile(LATHE_SOURCE_DIR "/tests/measure/data/packed_gpu_sm_53.cubin");
-  ASSERT_TRUE(cubin);
-  const auto files = GenerateGpuLibrary(Packing(), PackingPlan("cuda"), [&](const Candidate&) { return *cubin; });
-  ASSERT_TRUE(files) << files.error().message;
   const std::filesystem::path out = dir->path() / "kernels", log = dir->path() / "log";
-  ASSERT_TRUE(WriteLibrary(*files, out));
+  ASSERT_TRUE(WriteLibrary(CudaFiles(false), out));
   ASSERT_TRUE(WriteFile(dir->path() / "main.cpp", kCudaProgram));
   ASSERT_EQ(
       Shell(

@@ -78,7 +78,10 @@ int cuDriverGetVersion(int* version) {
   return Note("cuDriverGetVersion");
 }
 int cuGetErrorName(int result, const char** name) {
-  *name = result == 701 ? "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES" : result == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_OF_A_KIND";
+  *name = result == 209   ? "CUDA_ERROR_NO_BINARY_FOR_GPU"
+          : result == 701 ? "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"
+          : result == 2   ? "CUDA_ERROR_OUT_OF_MEMORY"
+                          : "CUDA_ERROR_OF_A_KIND";
   return 0;
 }
 int cuDeviceGetCount(int* count) {
@@ -126,6 +129,10 @@ int cuDevicePrimaryCtxRetain(void** context, int) {
   return Note("cuDevicePrimaryCtxRetain");
 }
 int cuCtxSetCurrent(void*) { return Note("cuCtxSetCurrent"); }
+int cuCtxGetDevice(int* device) {
+  *device = 0;
+  return Note("cuCtxGetDevice");
+}
 int cuMemAlloc_v2(unsigned long long* address, size_t bytes) {
   *address = reinterpret_cast<unsigned long long>(std::aligned_alloc(512, (bytes + 511) / 512 * 512));
   return Note("cuMemAlloc_v2");
@@ -149,7 +156,7 @@ int cuMemcpyDtoH_v2(void* to, unsigned long long from, size_t bytes) {
 }
 int cuModuleLoadData(void** module, const void* image) {
   *module = const_cast<void*>(image);
-  if (std::memcmp(image, "\177ELF", 4) != 0) return 200;
+  if (std::memcmp(image, "\177ELF", 4) != 0 && std::memcmp(image, "//", 2) != 0) return 200;  // a cubin, or PTX as NVRTC begins it
   return Note("cuModuleLoadData");
 }
 int cuModuleGetFunction(void** function, void*, const char* name) {

@@ -37,9 +37,13 @@ Result<Target> TargetOf(const Result<std::unique_ptr<TuningLog>>& log, const std
 }
 
 // What a device of the target loads; `shop` is made when the first CUDA candidate asks.
-Result<std::string> ProgramFor(const TemplateLibrary& library, const Target& target, std::unique_ptr<Workshop>& shop,
-                               const Candidate& candidate) {
-  if (target.backend != "cuda") return CandidateSource(library, candidate, target);
+Result<GpuProgram> ProgramFor(const TemplateLibrary& library, const Target& target, std::unique_ptr<Workshop>& shop,
+                              const Candidate& candidate) {
+  if (target.backend != "cuda") {
+    Result<std::string> source = CandidateSource(library, candidate, target);
+    if (!source) return source.error();
+    return GpuProgram{*std::move(source)};
+  }
   if (!shop) {
     WorkshopOptions options;
     options.build_only = true;
@@ -52,7 +56,9 @@ Result<std::string> ProgramFor(const TemplateLibrary& library, const Target& tar
   const BuildOutcome built = shop->backend().Build(*text, nullptr);
   if (built.status != MeasureStatus::kOk)
     return Error{ErrorCode::kInvalidInput, fmt::format("build {} for {}: {}", candidate.Key(), target.architecture, built.message)};
-  return ReadFile(built.artifact.path);
+  Result<std::string> content = ReadFile(built.artifact.path);
+  if (!content) return content.error();
+  return GpuProgram{*std::move(content), shop->backend().target().fingerprint.at("compiler")};
 }
 
 // Workloads whose measurements are all of templates that have changed since look as if they were never tuned; says that they were.

@@ -18,19 +18,37 @@ struct Driver {
   int (*MemAlloc)(unsigned long long*, size_t) = nullptr;
   int (*MemFree)(unsigned long long) = nullptr;
   int (*LaunchKernel)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**) = nullptr;
-  bool open = false;
+  // For messages alone.
+  int (*GetErrorName)(int, const char**) = nullptr;
+  int (*CtxGetDevice)(int*) = nullptr;
+  int (*DeviceGetAttribute)(int*, int, int) = nullptr;
+  std::string missing;  // empty where nothing is
 
   Driver() {
     const char* given = std::getenv("LATHE_CUDA_DRIVER");
-    void* library = ::dlopen(given != nullptr ? given : "libcuda.so.1", RTLD_NOW);
-    if (library == nullptr) return;
+    const char* path = given != nullptr && *given != 0 ? given : "libcuda.so.1";
+    void* library = ::dlopen(path, RTLD_NOW);
+    if (library == nullptr) {
+      missing = ::dlerror();
+      return;
+    }
     const auto find = [&](auto& function, const char* name) {
       function = reinterpret_cast<std::decay_t<decltype(function)>>(::dlsym(library, name));
       return function != nullptr;
     };
-    open = find(ModuleLoadData, "cuModuleLoadData") && find(ModuleUnload, "cuModuleUnload") && find(ModuleGetFunction, "cuModuleGetFunction") &&
-           find(FuncSetAttribute, "cuFuncSetAttribute") && find(MemAlloc, "cuMemAlloc_v2") && find(MemFree, "cuMemFree_v2") &&
-           find(LaunchKernel, "cuLaunchKernel");
+    const auto need = [&](auto& function, const char* name) {
+      if (!find(function, name)) missing = std::string(path) + " has no function " + name;
+    };
+    need(ModuleLoadData, "cuModuleLoadData");
+    need(ModuleUnload, "cuModuleUnload");
+    need(ModuleGetFunction, "cuModuleGetFunction");
+    need(FuncSetAttribute, "cuFuncSetAttribute");
+    need(MemAlloc, "cuMemAlloc_v2");
+    need(MemFree, "cuMemFree_v2");
+    need(LaunchKernel, "cuLaunchKernel");
+    find(GetErrorName, "cuGetErrorName");
+    find(CtxGetDevice, "cuCtxGetDevice");
+    find(DeviceGetAttribute, "cuDeviceGetAttribute");
   }
 };
 
@@ -39,16 +57,42 @@ const Driver& Cuda() {
   return driver;
 }
 
-lathe_gpu_status Failed(const char* doing, int error) { return lathe_gpu_fail(LATHE_GPU_DEVICE_ERROR, "%s: CUDA error %d", doing, error); }
+// "CUDA_ERROR_NO_BINARY_FOR_GPU (209)"
+std::string ErrorText(int error) {
+  const char* name = nullptr;
+  if (Cuda().GetErrorName == nullptr || Cuda().GetErrorName(error, &name) != 0 || name == nullptr) name = "CUDA error";
+  return std::string(name) + " (" + std::to_string(error) + ')';
+}
+
+lathe_gpu_status Failed(const char* doing, int error) {
+  return lathe_gpu_fail(LATHE_GPU_DEVICE_ERROR, "%s: %s", doing, ErrorText(error).c_str());
+}
+
+// "sm_53", of the current context's device; empty where there is none.
+std::string DeviceArchitecture() {
+  constexpr int kCapabilityMajor = 75, kCapabilityMinor = 76;
+  int device = 0, major = 0, minor = 0;
+  if (Cuda().CtxGetDevice == nullptr || Cuda().DeviceGetAttribute == nullptr || Cuda().CtxGetDevice(&device) != 0 ||
+      Cuda().DeviceGetAttribute(&major, kCapabilityMajor, device) != 0 || Cuda().DeviceGetAttribute(&minor, kCapabilityMinor, device) != 0)
+    return "";
+  return "sm_" + std::to_string(major) + std::to_string(minor);
+}
 
 }  // namespace
 
 lathe_gpu_status lathe_gpu_load(size_t index, lathe_gpu_device, const char*, void** program) {
-  if (!Cuda().open) return lathe_gpu_fail(LATHE_GPU_DEVICE_ERROR, "lathe_gpu_create: there is no CUDA driver (libcuda.so.1)");
+  if (!Cuda().missing.empty())
+    return lathe_gpu_fail(LATHE_GPU_DEVICE_ERROR, "lathe_gpu_create: there is no CUDA driver: %s", Cuda().missing.c_str());
   const int error = Cuda().ModuleLoadData(program, lathe_gpu_data[index].program);
   if (error == 0) return LATHE_GPU_OK;
-  return lathe_gpu_fail(LATHE_GPU_BUILD_FAILED, "load the cubin of %s: CUDA error %d; it is for one architecture alone",
-                        lathe_gpu_infos[index].workload, error);
+  *program = nullptr;
+  constexpr int kNoContext = 201;
+  const std::string device = DeviceArchitecture(), built = lathe_gpu_architecture;
+  std::string why = ErrorText(error);
+  if (error == kNoContext) why += "; make a context current first";
+  else if (!device.empty() && device != built)
+    why += "; it was built for " + built + ", and this device is " + device + ": generate the library with --target cuda/" + device;
+  return lathe_gpu_fail(LATHE_GPU_BUILD_FAILED, "lathe_gpu_create: load the program of %s: %s", lathe_gpu_infos[index].workload, why.c_str());
 }
 
 lathe_gpu_status lathe_gpu_find_kernel(void* program, const LatheLaunch& launch, void** kernel) {

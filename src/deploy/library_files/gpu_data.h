@@ -31,6 +31,7 @@ struct LatheKernelData {
 extern const LatheKernelData lathe_gpu_data[];
 extern const lathe_gpu_kernel_info lathe_gpu_infos[];
 extern const size_t lathe_gpu_count;
+extern const char* const lathe_gpu_architecture;  // what the programs were built for, "sm_87"; OpenCL's driver builds them itself
 
 // What of a driver gpu_library.cpp needs; gpu_opencl.cpp and gpu_cuda.cpp have it. Programs and kernels are the driver's handles.
 lathe_gpu_status lathe_gpu_load(size_t index, lathe_gpu_device device, const char* cache, void** program);

@@ -1,4 +1,4 @@
-// Holds every kernel to its operator's reference, on the first OpenCL device.
+// Holds every kernel to its operator's reference, on the device that gpu_test_device.h opens. Exit status 77: there is none. Generated.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -6,10 +6,11 @@
 #include <cstdio>
 #include <cstring>
 #include <random>
+#include <string>
 #include <vector>
 
+#include "gpu_test_device.h"
 #include "lathe_abi.h"
-#include "lathe_gpu_kernels.h"
 
 struct TestTensor {
   double low, high;
@@ -94,12 +95,75 @@ static void OneAfterTheOther(void*, int32_t tasks, void (*body)(void*, int32_t),
   for (int32_t task = 0; task < tasks; ++task) body(arg, task);
 }
 
-static bool Check(size_t index, lathe_gpu_device device, cl_command_queue queue) {
+// On the device, released with this.
+struct Memory {
+  TestDevice& device;
+  std::vector<lathe_gpu_memory> of;  // one a tensor, then the workspace; null where it has no bytes
+
+  explicit Memory(TestDevice& on) : device(on) {}
+  ~Memory() {
+    for (const lathe_gpu_memory each : of)
+      if (each != lathe_gpu_memory{}) device.Free(each);
+  }
+  bool Add(size_t bytes) {
+    of.push_back(bytes > 0 ? device.Allocate(bytes) : lathe_gpu_memory{});
+    return bytes == 0 || of.back() != lathe_gpu_memory{};
+  }
+};
+
+static bool Failed(const lathe_gpu_kernel_info& info, const std::string& why) {
+  std::printf("FAILED %s: %s\n", info.workload, why.c_str());
+  return false;
+}
+
+// What must be refused is: an output in an input's memory, a tensor that is missing, one that the workload does not have.
+static std::string WronglyTaken(lathe_gpu_kernel* kernel, const lathe_gpu_kernel_info& info, lathe_gpu_queue queue, const Memory& memory) {
+  const auto refuses = [&](const std::vector<lathe_gpu_memory>& tensors) {
+    return lathe_gpu_run(kernel, queue, tensors.data(), memory.of.back()) == LATHE_GPU_INVALID_ARGUMENT;
+  };
+  for (size_t i = 0; i < info.tensor_count; ++i) {
+    std::vector<lathe_gpu_memory> tensors = memory.of;
+    if (info.tensors[i].role == 'c') continue;  // a packed one needs no entry
+    if (info.tensors[i].bytes > 0) {
+      tensors[i] = {};
+      if (!refuses(tensors)) return std::string("without '") + info.tensors[i].name + "' it was not refused";
+    }
+    for (size_t k = 0; k < info.tensor_count; ++k) {
+      if (info.tensors[i].role != 'o' || info.tensors[i].bytes == 0 || info.tensors[k].role != 'i' || info.tensors[k].bytes == 0) continue;
+      tensors[i] = memory.of[k];
+      if (!refuses(tensors)) return "an output in an input's memory was not refused";
+    }
+  }
+  return "";
+}
+
+// Where the device's results are not the reference's, which are in `host`.
+static std::string Difference(const lathe_gpu_kernel_info& info, const TestCase& test, const std::vector<Bytes>& host, const Memory& memory) {
+  for (size_t i = 0; i < info.tensor_count; ++i) {
+    if (info.tensors[i].role != 'o' || info.tensors[i].bytes == 0) continue;
+    Bytes actual(info.tensors[i].bytes);
+    if (const int error = memory.device.Read(memory.of[i], actual.data(), actual.size()); error != 0) return "read: error " + std::to_string(error);
+    const char* dtype = info.tensors[i].dtype;
+    const size_t count = actual.size() / SizeOf(dtype);
+    double largest = 0;
+    for (size_t k = 0; k < count; ++k) largest = std::max(largest, std::fabs(Number(dtype, host[i], k)));
+    const double allowed = test.tensors[i].exact != 0 ? 0 : std::max(test.tensors[i].absolute, test.tensors[i].relative * largest);
+    for (size_t k = 0; k < count; ++k) {
+      const double want = Number(dtype, host[i], k), got = Number(dtype, actual, k);
+      if (want == got || std::fabs(want - got) <= allowed) continue;
+      char text[200];
+      std::snprintf(text, sizeof text, "%s[%zu] is %g, the reference has %g", info.tensors[i].name, k, got, want);
+      return text;
+    }
+  }
+  return "";
+}
+
+static bool Check(size_t index, TestDevice& device) {
   const lathe_gpu_kernel_info& info = lathe_gpu_kernels_table(nullptr)[index];
   const TestCase& test = kCases[index];
   std::mt19937_64 random(index + 1);
-  std::vector<Bytes> host(info.tensor_count), expected(info.tensor_count);
-  std::vector<cl_mem> memory(info.tensor_count);
+  std::vector<Bytes> host(info.tensor_count);
   std::vector<void*> pointers(info.tensor_count);
   for (size_t i = 0; i < info.tensor_count; ++i) {
     host[i].resize((info.tensors[i].bytes + 63) / 64 * 64);
@@ -109,68 +173,41 @@ static bool Check(size_t index, lathe_gpu_device device, cl_command_queue queue)
   const lathe_parallel alone = {nullptr, 1, OneAfterTheOther};
   const lathe_call call = {pointers.data(), test.dynamic, nullptr, &alone};
   if (test.make_inputs != nullptr) test.make_inputs(&call, 1);
+
+  Memory memory(device);
   for (size_t i = 0; i < info.tensor_count; ++i) {
-    if (info.tensors[i].bytes == 0) continue;
-    memory[i] = clCreateBuffer(device.context, CL_MEM_READ_WRITE, info.tensors[i].bytes, nullptr, nullptr);
-    clEnqueueWriteBuffer(queue, memory[i], CL_TRUE, 0, info.tensors[i].bytes, host[i].data(), 0, nullptr, nullptr);
+    if (!memory.Add(info.tensors[i].bytes)) return Failed(info, "the device has no memory for its tensors");
+    if (info.tensors[i].bytes > 0)
+      if (const int error = device.Write(memory.of[i], host[i].data(), info.tensors[i].bytes); error != 0)
+        return Failed(info, "write its tensors: error " + std::to_string(error));
   }
-  cl_mem workspace = info.workspace_bytes > 0 ? clCreateBuffer(device.context, CL_MEM_READ_WRITE, info.workspace_bytes, nullptr, nullptr) : nullptr;
+  if (!memory.Add(info.workspace_bytes)) return Failed(info, "the device has no memory for its workspace");
   lathe_gpu_kernel* kernel = nullptr;
-  bool good = lathe_gpu_create(index, device, queue, memory.data(), ".", &kernel) == LATHE_GPU_OK;
-  for (int run = 0; good && run < 2; ++run) good = lathe_gpu_run(kernel, queue, memory.data(), workspace) == LATHE_GPU_OK;
-  const int finished = good ? clFinish(queue) : 0;
-  if (!good || finished != CL_SUCCESS) {
-    std::printf("FAILED %s: %s (%d)\n", info.workload, good ? "the device gave up" : lathe_gpu_last_error(), finished);
-    return false;
-  }
-  std::vector<cl_mem> in_place = memory;
-  for (size_t i = 0; i < info.tensor_count; ++i)
-    for (size_t k = 0; k < info.tensor_count; ++k)
-      if (info.tensors[i].role == 'o' && info.tensors[k].role == 'i' && memory[k] != nullptr) in_place[i] = memory[k];
-  if (lathe_gpu_run(kernel, queue, in_place.data(), workspace) != LATHE_GPU_INVALID_ARGUMENT) {
-    std::printf("FAILED %s: an output in an input's memory was not refused\n", info.workload);
-    return false;
-  }
-  if (test.reference(&call) != 0) return false;
-  for (size_t i = 0; good && i < info.tensor_count; ++i) {
-    if (info.tensors[i].role != 'o' || info.tensors[i].bytes == 0) continue;
-    Bytes actual(info.tensors[i].bytes);
-    clEnqueueReadBuffer(queue, memory[i], CL_TRUE, 0, actual.size(), actual.data(), 0, nullptr, nullptr);
-    const char* dtype = info.tensors[i].dtype;
-    const size_t count = actual.size() / SizeOf(dtype);
-    double largest = 0;
-    for (size_t k = 0; k < count; ++k) largest = std::max(largest, std::fabs(Number(dtype, host[i], k)));
-    const double allowed = test.tensors[i].exact != 0 ? 0 : std::max(test.tensors[i].absolute, test.tensors[i].relative * largest);
-    for (size_t k = 0; good && k < count; ++k) {
-      const double want = Number(dtype, host[i], k), got = Number(dtype, actual, k);
-      good = want == got || std::fabs(want - got) <= allowed;
-      if (!good) std::printf("FAILED %s: %s[%zu] is %g, the reference has %g\n", info.workload, info.tensors[i].name, k, got, want);
-    }
-  }
-  if (good) std::printf("ok     %s  %s %s\n", info.workload, info.template_name, info.match);
+  if (lathe_gpu_create(index, device.device, device.queue, memory.of.data(), ".", &kernel) != LATHE_GPU_OK) return Failed(info, lathe_gpu_last_error());
+  std::string wrong;
+  for (int run = 0; wrong.empty() && run < 2; ++run)  // twice: a workspace holds anything
+    if (lathe_gpu_run(kernel, device.queue, memory.of.data(), memory.of.back()) != LATHE_GPU_OK) wrong = lathe_gpu_last_error();
+  if (const int error = device.Finish(); wrong.empty() && error != 0) wrong = "the device gave up: error " + std::to_string(error);
+  if (wrong.empty() && test.reference(&call) != 0) wrong = "the reference refuses it";
+  if (wrong.empty()) wrong = Difference(info, test, host, memory);
+  if (wrong.empty()) wrong = WronglyTaken(kernel, info, device.queue, memory);
+  device.Finish();
   lathe_gpu_destroy(kernel);
-  for (cl_mem each : memory)
-    if (each != nullptr) clReleaseMemObject(each);
-  if (workspace != nullptr) clReleaseMemObject(workspace);
-  return good;
+  if (!wrong.empty()) return Failed(info, wrong);
+  std::printf("ok     %s  %s %s\n", info.workload, info.template_name, info.match);
+  return true;
 }
 
 int main() {
-  cl_platform_id platforms[16];
-  cl_uint platform_count = 0;
-  lathe_gpu_device device = {};
-  if (clGetPlatformIDs(16, platforms, &platform_count) == CL_SUCCESS)
-    for (cl_uint i = 0; i < platform_count && i < 16 && device.device == nullptr; ++i)
-      if (clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, 1, &device.device, nullptr) != CL_SUCCESS) device.device = nullptr;
-  if (device.device == nullptr) {
-    std::puts("skipped: there is no OpenCL device");
+  TestDevice device;
+  if (const std::string none = device.Open(); !none.empty()) {
+    std::printf("skipped: %s\n", none.c_str());
     return 77;
   }
-  device.context = clCreateContext(nullptr, 1, &device.device, nullptr, nullptr, nullptr);
-  const cl_command_queue queue = clCreateCommandQueue(device.context, device.device, 0, nullptr);
+  std::printf("on %s\n", device.name.c_str());
   size_t count = 0, bad = 0;
   lathe_gpu_kernels_table(&count);
-  for (size_t i = 0; i < count; ++i) bad += Check(i, device, queue) ? 0 : 1;
+  for (size_t i = 0; i < count; ++i) bad += Check(i, device) ? 0 : 1;
   std::printf("%zu kernels, %zu wrong\n", count, bad);
   return bad == 0 ? 0 : 1;
 }
