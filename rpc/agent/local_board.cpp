@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "measure/clock_lock.h"
 #include "measure/cpu_set.h"
 #include "measure/cpu_target.h"
 #include "measure/cuda_target.h"
@@ -60,9 +61,8 @@ Board::MakeMeasurer MeasuringHere(LocalBoardOptions options) {
     if (!backend) return backend.error();
     Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(nullptr, std::move(shop), options.builders, *backend);
     if (!measurer) return measurer.error();
-    const std::map<std::string, std::string> conditions = (*measurer)->workshop().backend().Conditions();
-    if (const auto lock = conditions.find("gpu_clock_lock"); lock != conditions.end() && options.log)
-      options.log("clock_lock", {{"target", spec.target}, {"state", lock->second}});
+    if (const ClockLock* lock = (*measurer)->workshop().backend().clock_lock(); lock != nullptr && options.log)
+      options.log("clock_lock", {{"target", spec.target}, {"state", lock->state()}});
     return std::unique_ptr<Measurer>(std::move(*measurer));
   };
 }

@@ -13,6 +13,8 @@
 
 namespace lathe {
 
+class ClockLock;
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -21,6 +23,8 @@ class Backend {
   virtual BuildOutcome Build(const CandidateText& text, const CancelToken* cancel) = 0;
   // What the text leaves open: runner, device, how the worker is confined. Whatever stands there already is overwritten.
   virtual void Complete(JobSpec& spec) const = 0;
+  // The lock that the workshop asked for, also where it was refused; null where none was asked for.
+  virtual const ClockLock* clock_lock() const { return nullptr; }
   // What every measurement's conditions say besides.
   virtual std::map<std::string, std::string> Conditions() const { return {}; }
 };

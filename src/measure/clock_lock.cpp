@@ -115,7 +115,7 @@ Result<ClockLock> ClockLock::Take(const std::filesystem::path& worker_program, s
   const size_t space = std::min(line.find(' '), line.size());
   const std::string word = line.substr(0, space), rest = line.substr(std::min(space + 1, line.size()));
   if (word == "locked") {
-    lock.state_ = rest;
+    lock.mhz_ = rest;
     lock.notice_ = std::move(notice);
     return lock;
   }
@@ -124,10 +124,9 @@ Result<ClockLock> ClockLock::Take(const std::filesystem::path& worker_program, s
   else
     lock.Leave();  // killed, it could not give back what the driver may yet do
   if (word == "unusable") return Error{ErrorCode::kInvalidInput, fmt::format("{}: {}", doing, rest)};
-  lock.state_ =
-      "refused: " + (word == "refused" ? rest
-                     : answer ? "the process that talks to the driver ended; nvidia-smi --reset-gpu-clocks undoes what it may have done"
-                              : "the driver did not answer; should it still lock the clock, that is undone at once");
+  lock.refusal_ = word == "refused" ? rest
+                  : answer ? "the process that talks to the driver ended; nvidia-smi --reset-gpu-clocks undoes what it may have done"
+                           : "the driver did not answer; should it still lock the clock, that is undone at once";
   return lock;
 }
 
@@ -135,7 +134,8 @@ ClockLock::ClockLock(ClockLock&& other) noexcept
     : process_(std::exchange(other.process_, 0)),
       input_(std::move(other.input_)),
       output_(std::move(other.output_)),
-      state_(std::move(other.state_)),
+      mhz_(std::move(other.mhz_)),
+      refusal_(std::move(other.refusal_)),
       notice_(std::move(other.notice_)) {}
 
 ClockLock::~ClockLock() { Release(); }

@@ -17,7 +17,7 @@ namespace lathe {
 class ClockLock {
  public:
   // `clock`: MHz, or "max". Where the driver refuses (who is not root may not, or it has no such clock), there is a lock that holds nothing
-  // and says so in `state`. Fails for a device that does not exist.
+  // and says why in `refusal`. Fails for a device that does not exist.
   // A driver that does not answer within `patience` (those of large machines take their time to start) is left to the process, which gives
   // back at once what it still gets. `notice` is told of a clock that could not be given back; what it refers to outlives the lock.
   using Notice = std::function<void(const std::string&)>;
@@ -29,7 +29,9 @@ class ClockLock {
   ~ClockLock();
 
   bool locked() const { return process_ > 0; }
-  const std::string& state() const { return state_; }  // "1300", MHz; or "refused: Insufficient Permissions (4)"
+  const std::string& mhz() const { return mhz_; }          // "1300"; empty where it is not locked
+  const std::string& refusal() const { return refusal_; }  // "Insufficient Permissions (4)"; empty where it is locked
+  std::string state() const { return locked() ? mhz_ : "refused: " + refusal_; }  // for conditions and logs
 
  private:
   ClockLock() = default;
@@ -39,7 +41,7 @@ class ClockLock {
   pid_t process_ = 0;
   Descriptor input_;   // its standard input: what ends with us
   Descriptor output_;  // where it says what came of giving the clock back
-  std::string state_;
+  std::string mhz_, refusal_;
   Notice notice_;
 };
 

@@ -21,7 +21,8 @@ class CudaBackend : public Backend {
   const Target& target() const override { return target_; }
   BuildOutcome Build(const CandidateText& text, const CancelToken* cancel) override;
   void Complete(JobSpec& spec) const override;
-  // "gpu_clock_lock": MHz, or "refused: " and why; where a lock was asked for.
+  const ClockLock* clock_lock() const override { return clock_ ? &*clock_ : nullptr; }
+  // "gpu_clock_lock": the lock's state, where one was asked for.
   std::map<std::string, std::string> Conditions() const override;
 
  private:

@@ -81,6 +81,7 @@ TEST_F(LockedClock, IsUndoneWhereTheDriverAnswersTooLate) {
     const Result<ClockLock> late = take(std::chrono::milliseconds(50));
     ASSERT_TRUE(late) << late.error().message;
     EXPECT_FALSE(late->locked());
+    EXPECT_EQ(late->state(), "refused: " + late->refusal());
     EXPECT_THAT(late->state(), testing::HasSubstr("the driver did not answer"));
   }
   EXPECT_TRUE(LogComesToHave("nvmlDeviceSetGpuLockedClocks"));
@@ -104,6 +105,8 @@ TEST_F(LockedClock, SaysSoWhereTheDriverDoesNotTakeItBack) {
     const Result<ClockLock> lock = ClockLock::Take(TestOptions().worker_program, 0, "max", [&](const std::string& text) { told = text; });
     ASSERT_TRUE(lock) << lock.error().message;
     EXPECT_TRUE(lock->locked());
+    EXPECT_EQ(lock->mhz(), "1300");
+    EXPECT_EQ(lock->state(), "1300");
     EXPECT_EQ(told, "");
   }
   EXPECT_THAT(told, testing::AllOf(testing::HasSubstr("Some Error (999)"), testing::HasSubstr("--reset-gpu-clocks")));

@@ -10,6 +10,7 @@
 
 #include "core/hash.h"
 #include "measure/building_measurer.h"
+#include "measure/clock_lock.h"
 #include "measure/cpu_set.h"
 #include "measure/target_choice.h"
 #include "measure/toolchain_profile.h"
@@ -128,13 +129,10 @@ Result<Devices> OpenDevices(const TemplateLibrary& library, const SessionOptions
   Result<std::unique_ptr<LocalMeasurer>> measurer = LocalMeasurer::Create(&library, shop, 0, *backend);
   if (!measurer) return OfMachine(measurer.error());
   devices.local = std::move(*measurer);
-  const std::map<std::string, std::string> conditions = devices.local->workshop().backend().Conditions();
-  if (const auto lock = conditions.find("gpu_clock_lock"); lock != conditions.end()) {
-    const bool refused = lock->second.starts_with("refused");
-    tell(refused
-             ? fmt::format("the GPU's clock is not locked, {}; measuring goes on, and each measurement's conditions say so", lock->second)
-             : fmt::format("the GPU's clock is locked at {} MHz until the end", lock->second));
-  }
+  if (const ClockLock* lock = devices.local->workshop().backend().clock_lock(); lock != nullptr)
+    tell(lock->locked() ? fmt::format("the GPU's clock is locked at {} MHz until the end", lock->mhz())
+                        : fmt::format("the GPU's clock is not locked: {}; measuring goes on, and each measurement's conditions say so",
+                                      lock->refusal()));
   return devices;
 }
 
