@@ -34,6 +34,10 @@ CudaBackend::CudaBackend(Workshop* shop, Target target, CudaCompiler compiler, s
   architecture_ = WithLimits(FindCudaArchitecture(target_.architecture).value_or(CudaArchitecture{}), target_.limits);
 }
 
+std::string CudaBackend::Asked() const {
+  return compiler_.makes_cubins ? target_.architecture : "compute_" + target_.architecture.substr(3);
+}
+
 std::vector<std::string> CudaBackend::Command(const std::vector<std::string>& flags) const {
   const WorkshopOptions& options = shop_->options();
   const std::string worker = options.worker_program.string();
@@ -41,15 +45,14 @@ std::vector<std::string> CudaBackend::Command(const std::vector<std::string>& fl
   const std::vector<int> cpus = options.pin && !shop_->cpus().exclusive ? shop_->cpus().others : std::vector<int>();
   std::vector<std::string> command = {worker, "--launch", std::to_string(cpu_seconds), "0", fmt::format("{}", fmt::join(cpus, ",")),
                                       "-",    "--"};
-  const std::string architecture = compiler_.makes_cubins ? target_.architecture : "compute_" + target_.architecture.substr(3);
   if (compiler_.is_nvcc) {
-    for (const std::string& word : {compiler_.path.string(), std::string("-cubin"), std::string("-std=c++14"), "-arch=" + architecture,
+    for (const std::string& word : {compiler_.path.string(), std::string("-cubin"), std::string("-std=c++14"), "-arch=" + Asked(),
                                     std::string("-Xptxas=-v"), std::string("-o"), std::string(kCubinName), std::string(kSourceName)})
       command.push_back(word);
   } else {
     for (const std::string& word :
          {worker, std::string("--cuda-compile"), compiler_.path.string(), std::string(kSourceName), std::string(kCubinName),
-          std::string(kLogName), "--gpu-architecture=" + architecture, std::string("-std=c++14")})
+          std::string(kLogName), "--gpu-architecture=" + Asked(), std::string("-std=c++14")})
       command.push_back(word);
     if (compiler_.makes_cubins) command.emplace_back("--ptxas-options=-v");
   }
@@ -58,8 +61,7 @@ std::vector<std::string> CudaBackend::Command(const std::vector<std::string>& fl
 }
 
 BuildOutcome CudaBackend::Build(const CandidateText& text, const CancelToken* cancel) {
-  const std::string key =
-      Sha256(fmt::format("cuda\n{}\n{}\n{}\n{}", target_.architecture, compiler_.Name(), fmt::join(text.flags, " "), text.source));
+  const std::string key = Sha256(fmt::format("cuda\n{}\n{}\n{}\n{}", Asked(), compiler_.Name(), fmt::join(text.flags, " "), text.source));
   BuildOutcome outcome;
   if (std::optional<Artifact> there = shop_->artifacts().Find(key))
     outcome.artifact = std::move(*there);

@@ -27,6 +27,7 @@ class CudaBackend : public Backend {
 
  private:
   BuildOutcome Compile(const std::string& key, const CandidateText& text, const CancelToken* cancel);
+  std::string Asked() const;  // of the compiler: "sm_87" for a cubin, "compute_87" for PTX
   std::vector<std::string> Command(const std::vector<std::string>& flags) const;
   // Adds what the kernels need as they are launched, or says why they cannot be.
   void Judge(const std::string& launches, BuildOutcome& outcome) const;

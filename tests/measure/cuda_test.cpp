@@ -136,6 +136,16 @@ TEST_F(FakeCuda, MeasuresThroughTheDriver) {
                                       "cuEventRecord\ncuStreamSynchronize\n"));
 }
 
+// A compiler of the same version that makes cubins has filled the cache before.
+TEST_F(FakeCuda, GivesTheDriverPtxWhereTheCompilerMakesNoCubins) {
+  ASSERT_STREQ(ToString(Measure(16, Options()).status), "ok");
+  ::setenv("LATHE_NVRTC", LATHE_FAKE_PTX_NVRTC, 1);
+  const Measurement measurement = Measure(16, Options());
+  ASSERT_STREQ(ToString(measurement.status), "ok") << measurement.message;
+  EXPECT_EQ(measurement.build_facts.count("registers"), 0u) << "PTX does not tell";
+  EXPECT_THAT(Log(), testing::HasSubstr("compile --gpu-architecture=compute_53 -std=c++14\n"));
+}
+
 TEST_F(FakeCuda, TellsTheGpusClocksAndHeatWhereTheDriverDoes) {
   ::setenv("LATHE_NVML", "none.so", 1);
   EXPECT_EQ(Measure(16, Options()).conditions.count("gpu_mhz_after"), 0U);
