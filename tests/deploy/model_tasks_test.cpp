@@ -350,7 +350,7 @@ TEST_F(Nms, TakesAnOpenNumberOfBoxesFromTheManifest) {
     <int64[1] most = {100}, float[1] iou = {0.6}, float[1] score = {0.25}> { Y = NonMaxSuppression (B, S, most, iou, score) })");
   ASSERT_TRUE(tasks) << tasks.error().message;
   ASSERT_EQ(tasks->tasks.size(), 1u) << tasks->unknown[0].reason;
-  EXPECT_THAT(tasks->tasks[0].key, HasSubstr("classes=80,iou_threshold=0.6,max_out=100"));
+  EXPECT_THAT(tasks->tasks[0].key, HasSubstr("classes=80,dtype=f32,iou_threshold=0.6,max_out=100"));
   EXPECT_THAT(tasks->tasks[0].key, HasSubstr("score_threshold=0.25"));
   EXPECT_THAT(tasks->tasks[0].notes, ElementsAre(HasSubstr("stands for a size known only at run time")));
 }
