@@ -206,6 +206,10 @@ int cuDevicePrimaryCtxRetain(void** context, int) {
 }
 int cuDevicePrimaryCtxRelease_v2(int) { return kSuccess; }
 int cuCtxSetCurrent(void*) { return kSuccess; }
+int cuCtxGetDevice(int* device) {
+  *device = 0;
+  return kSuccess;
+}
 int cuCtxSynchronize() { return TheDriver().broken; }
 
 int cuMemAlloc_v2(unsigned long long* address, size_t bytes) {
