@@ -167,7 +167,12 @@ void RegisterBuild(CLI::App& app, CommonOptions& common, Action& chosen) {
   Parsed(command->add_option("--shape", flags->shapes, "As for `lathe tasks`"),
          [](const std::string& text) { return ParseShapeOverrides({text}); });
   command->add_flag("--strict", flags->strict, "Fail unless every workload was tuned exactly");
-  command->footer("Example:\n  lathe build detector.onnx --log tuning.db --out kernels/ --strict");
+  command->footer(
+      "The table's 'match': 'exact', tuned for this workload; 'nearest', with the config that was tuned for a workload near it; 'untuned', "
+      "with the\n"
+      "template author's first config; 'fallback', the plain portable kernel (CPU); 'none', nothing computes it (GPU) and it is left "
+      "out.\n\n"
+      "Example:\n  lathe build detector.onnx --log tuning.db --out kernels/ --strict");
   command->callback([&common, &chosen, flags] { chosen = [&common, flags] { return RunBuild(common, *flags); }; });
 }
 
