@@ -219,6 +219,13 @@ TEST(GpuLibrary, IsFoundWhereItWasInstalledAndFindsAKernelByWhatMakesItUnlikeThe
             0)
       << *ReadFile(log);
   EXPECT_EQ(Shell(place + "/finding/build/finding", log), 0) << *ReadFile(log);
+
+  // A project in C is told what it lacks.
+  std::filesystem::create_directory(dir->path() / "plain");
+  ASSERT_TRUE(WriteFile(dir->path() / "plain/CMakeLists.txt",
+                        "cmake_minimum_required(VERSION 3.10)\nproject(plain C)\nfind_package(lathe_gpu_kernels REQUIRED)\n"));
+  EXPECT_NE(Shell(fmt::format("cd {} && cmake -S plain -B plain/build -DCMAKE_PREFIX_PATH=$PWD/installed", place), log), 0);
+  EXPECT_THAT(*ReadFile(log), testing::HasSubstr("project(plain C CXX)"));
 }
 
 constexpr const char* kCudaProgram = R"(

@@ -62,8 +62,10 @@ LibraryPlan Plan() {
 }
 
 void Shell(const std::string& command) {
-  ASSERT_EQ(std::system((command + " > /tmp/lathe-library-test.log 2>&1 || { cat /tmp/lathe-library-test.log; false; }").c_str()), 0)
-      << command;
+  Result<TempDir> dir = TempDir::Create("library-log");
+  ASSERT_TRUE(dir);
+  const std::string log = (dir->path() / "log").string();
+  ASSERT_EQ(std::system(fmt::format("({}) > {} 2>&1", command, log).c_str()), 0) << command << '\n' << *ReadFile(log);
 }
 
 TEST(LibraryPlan, SaysExactNearestOrUntunedAndWhy) {
