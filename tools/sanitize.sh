@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A tests=(
-  [asan]="core_test codegen_test space_test db_test agreement_test board_test"
+  [asan]="core_test codegen_test space_test db_test agreement_test board_test ptx_machine_test"
   [tsan]="core_test space_test board_test"
 )
 

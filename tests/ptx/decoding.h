@@ -49,6 +49,7 @@ using Decoders = std::unordered_map<std::string, Decoder>;  // by the opcode's f
 void AddArithmetic(Forms& forms);
 void AddConversions(Decoders& decoders);
 void AddMemoryInstructions(Decoders& decoders);
+void AddAsynchronousCopies(Decoders& decoders);
 void AddWarpInstructions(Decoders& decoders);
 void AddTensorInstructions(Decoders& decoders);
 

@@ -18,6 +18,7 @@ struct InstructionSet {
     AddArithmetic(forms);
     AddConversions(decoders);
     AddMemoryInstructions(decoders);
+    AddAsynchronousCopies(decoders);
     AddWarpInstructions(decoders);
     AddTensorInstructions(decoders);
   }

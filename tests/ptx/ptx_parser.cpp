@@ -44,7 +44,7 @@ std::vector<Token> Tokens(const std::string& text) {
       ++i;
     }
   }
-  tokens.push_back({"", line});
+  tokens.insert(tokens.end(), 2, {"", line});  // one may always look one further
   return tokens;
 }
 
