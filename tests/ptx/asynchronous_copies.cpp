@@ -9,6 +9,7 @@ namespace lathe::ptx {
 namespace {
 
 void BeginCopies(Warp& warp, const Instruction& instruction) {
+  AccessCounts::Lanes to_lanes, from_lanes;
   Block& block = *warp.block;
   const bool has_from_bytes = instruction.count == 2;
   for (uint32_t lane = 0; lane < kLanes; ++lane) {
@@ -28,6 +29,12 @@ void BeginCopies(Warp& warp, const Instruction& instruction) {
         conflict.kind != AccessShadow::Conflict::kNone)
       ReportConflict(warp, lane, instruction, conflict, "begins to copy to ", SharedByte(copy.to));
     warp.copies[lane].open.push_back(copy);
+    to_lanes.emplace_back(lane, to);
+    if (copy.from_bytes > 0) from_lanes.emplace_back(lane, copy.from);
+  }
+  if (AccessCounts* counts = block.grid->counts; counts != nullptr) {
+    counts->Note(instruction, true, instruction.bytes, to_lanes);
+    counts->Note(instruction, false, instruction.bytes, from_lanes);
   }
 }
 

@@ -1,5 +1,10 @@
 // Faults that are planted, and what is said of each; and that their repaired forms are clean.
 #include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iterator>
 
 #include "interpreter.h"
 
@@ -194,6 +199,34 @@ TEST(Checks, CountWhatRecursInsteadOfRepeatingIt) {
   const Seen seen = See("ld.global.u32 %r1, [%rd2];");
   EXPECT_EQ(std::count(seen.findings.begin(), seen.findings.end(), '\n'), 3);
   EXPECT_THAT(seen.findings, HasSubstr("(uninitialised: 63 more at the same instruction)"));
+}
+
+// 32 lanes read a word each: side by side, 8 sectors and one pass; 32 words apart, a sector each; in shared memory, all from one bank.
+TEST(Counts, TellOfScatteredReadsAndOfBankConflicts) {
+  const std::string path = testing::TempDir() + "/ptx_counts_" + std::to_string(::getpid());
+  const auto count = [&](const std::string& body) {
+    std::remove(path.c_str());
+    Interpreter machine;
+    AccessCounts counts(path);
+    const uint64_t from = machine.Put(std::vector<uint32_t>(1024, 1));
+    EXPECT_EQ(machine.Run(KernelText(body), {32, 1, 1}, {from, 0, 0}, 1, &counts), 0);
+    std::ifstream file(path);
+    std::string text(std::istreambuf_iterator<char>(file), {});
+    std::remove(path.c_str());
+    return text;
+  };
+  EXPECT_THAT(count("ld.global.u32 %r1, [%rd1];"), HasSubstr("global: 1 requests, 4.00 sectors each, 1.00 times as many as need be\n"));
+  const std::string far = "shl.b64 %rd5, %rd10, 5;\n";
+  EXPECT_THAT(count(far + "add.s64 %rd5, %rd5, %rd11;\nld.global.u32 %r1, [%rd5];"),
+              AllOf(HasSubstr("32.00 sectors each, 8.00 times as many as need be"), HasSubstr("8.0 times, 100% of all sectors: line "),
+                    HasSubstr("ld.global.u32 %r1, [%rd5]")));
+  EXPECT_THAT(count("ld.global.u32 %r1, [%rd11];"), HasSubstr("1.00 sectors each, 1.00 times"));
+  const std::string tile = ".shared .align 16 .b8 s[4096];\nmov.u64 %rd6, s;\n";
+  EXPECT_THAT(count(tile + "add.s64 %rd5, %rd6, %rd10;\nst.shared.u32 [%rd5], %r0;"),
+              HasSubstr("shared: 1 requests, 1.00 passes each, 1.00 times"));
+  EXPECT_THAT(count(tile + far + "add.s64 %rd5, %rd6, %rd5;\nst.shared.u32 [%rd5], %r0;"), HasSubstr("32.00 passes each, 32.00 times"));
+  EXPECT_THAT(count(tile + "shl.b64 %rd5, %rd10, 2;\nadd.s64 %rd5, %rd6, %rd5;\nst.shared.v4.u32 [%rd5], {%r0, %r0, %r0, %r0};"),
+              HasSubstr("4.00 passes each, 1.00 times"));
 }
 
 }  // namespace

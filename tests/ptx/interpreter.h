@@ -33,7 +33,8 @@ class Interpreter {
   }
 
   // Kernel "k" of that text, with 64-bit parameters. The code that a launch of the driver would end with; -1: the text was not accepted.
-  int Run(const std::string& text, std::array<uint32_t, 3> threads, const std::vector<uint64_t>& parameters, uint32_t blocks = 1) {
+  int Run(const std::string& text, std::array<uint32_t, 3> threads, const std::vector<uint64_t>& parameters, uint32_t blocks = 1,
+          AccessCounts* counts = nullptr) {
     Result<std::unique_ptr<Module>> module = LoadModule(text);
     if (!module) {
       ADD_FAILURE() << module.error().message << '\n' << text;
@@ -48,6 +49,7 @@ class Interpreter {
     grid.shared_bytes = grid.kernel->shared_bytes;
     grid.memory = &memory_;
     grid.findings = &findings_;
+    grid.counts = counts;
     grid.tells_unwritten_global = true;
     for (const Variable& variable : (*module)->variables)
       memory_.Add(reinterpret_cast<uint64_t>(variable.memory.get()), variable.bytes, variable.read_only);

@@ -29,9 +29,19 @@ bool TakeSpace(const std::string& word, Space& space) {
 
 // ---- ld and st ----
 
+void Count(const Warp& warp, const Instruction& instruction, uint32_t bytes) {
+  AccessCounts* counts = warp.block->grid->counts;
+  if (counts == nullptr || (instruction.space != Space::kGlobal && instruction.space != Space::kShared)) return;
+  AccessCounts::Lanes lanes;
+  for (uint32_t lane = 0; lane < kLanes; ++lane)
+    if (warp.IsActive(lane)) lanes.emplace_back(lane, AddressOf(warp, instruction, instruction.at[4], lane));
+  counts->Note(instruction, instruction.space == Space::kShared, bytes, lanes);
+}
+
 // A register may be larger than what is loaded, which is then extended by its own sign or by zeros.
 template <typename T, typename R>
 void Load(Warp& warp, const Instruction& instruction) {
+  Count(warp, instruction, static_cast<uint32_t>(sizeof(T) * instruction.count));
   for (uint32_t lane = 0; lane < kLanes; ++lane) {
     if (!warp.IsActive(lane)) continue;
     const uint64_t address = AddressOf(warp, instruction, instruction.at[4], lane);
@@ -46,6 +56,7 @@ void Load(Warp& warp, const Instruction& instruction) {
 
 template <typename T>
 void Store(Warp& warp, const Instruction& instruction) {
+  Count(warp, instruction, static_cast<uint32_t>(sizeof(T) * instruction.count));
   const uint32_t value_bytes = instruction.value_bytes;
   for (uint32_t lane = 0; lane < kLanes; ++lane) {
     if (!warp.IsActive(lane)) continue;

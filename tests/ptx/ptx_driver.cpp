@@ -2,9 +2,9 @@
 // they are launched. Through the environment, since workers and kernel libraries open it by name (LATHE_CUDA_DRIVER):
 //   LATHE_PTX_DEVICE  the device's architecture: sm_53, sm_87 (which is what stands here otherwise)
 //   LATHE_PTX_LOG     file that findings go to; else the standard error
-//   LATHE_PTX_GLOBAL_INIT  1: reads of global memory that neither the host nor a kernel wrote are findings, too. Not by itself:
-//   winograd_gpu
-//                     multiplies rows of its workspace that nobody fills, and uses none of the products
+//   LATHE_PTX_COUNTS  file that each launch's memory sectors and bank conflicts are appended to (access_counts.h)
+//   LATHE_PTX_GLOBAL_INIT  1: reads of global memory that neither the host nor a kernel wrote are findings, too. Not by itself, for
+//                     winograd_gpu multiplies rows of its workspace that nobody fills, and uses none of the products
 #include <time.h>
 
 #include <cstdio>
@@ -12,9 +12,11 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 
+#include "access_counts.h"
 #include "measure/cuda_architecture.h"
 #include "ptx_machine.h"
 
@@ -335,6 +337,8 @@ int cuLaunchKernel(void* function, unsigned blocks_x, unsigned blocks_y, unsigne
   grid.shared_bytes = of->kernel->shared_bytes + dynamic;
   grid.memory = &TheDriver().memory;
   grid.findings = &TheDriver().findings;
+  std::optional<lathe::ptx::AccessCounts> counts;
+  if (const char* path = std::getenv("LATHE_PTX_COUNTS"); path != nullptr) grid.counts = &counts.emplace(path);
   const char* global_init = std::getenv("LATHE_PTX_GLOBAL_INIT");
   grid.tells_unwritten_global = global_init != nullptr && std::string(global_init) == "1";
   grid.parameters.resize(of->kernel->parameter_bytes);

@@ -257,6 +257,7 @@ int RunGrid(Grid& grid) {
   }
   grid.memory->EndLaunch();
   grid.findings->EndKernel();
+  if (grid.counts != nullptr) grid.counts->EndLaunch(grid);
   return code;
 }
 

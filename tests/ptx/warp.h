@@ -7,6 +7,7 @@
 #include <tuple>
 #include <vector>
 
+#include "access_counts.h"
 #include "access_shadow.h"
 #include "device_memory.h"
 #include "findings.h"
@@ -70,6 +71,7 @@ struct Grid {
   uint64_t shared_bytes = 0;  // with what the launch adds
   DeviceMemory* memory = nullptr;
   Findings* findings = nullptr;
+  AccessCounts* counts = nullptr;       // none: nobody asked
   bool tells_unwritten_global = false;  // reads of global memory that nobody wrote are findings
 };
 
