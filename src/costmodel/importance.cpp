@@ -12,7 +12,6 @@
 namespace lathe {
 namespace {
 
-constexpr size_t kFewest = 20;
 constexpr size_t kSamples = 20000;
 constexpr double kWorthNaming = 0.005;
 

@@ -18,7 +18,8 @@ namespace lathe {
 // A model of log time over a space, and how good it is.
 class TimeModel {
  public:
-  // Working configurations and their seconds. Fails with fewer than 20: no model of them would say anything.
+  static constexpr size_t kFewest = 20;  // configurations: no model of fewer would say anything
+  // Working configurations and their seconds. Fails with fewer than kFewest.
   static Result<TimeModel> Learn(const Space& space, const std::vector<Point>& points, const std::vector<double>& seconds, uint64_t seed);
 
   double LogSeconds(const Point& point) const;  // the point need not be valid

@@ -282,11 +282,20 @@ void Driver::ReportProgress() {
   const bool searching = std::any_of(searches_.begin(), searches_.end(), [](const TaskSearch& search) { return search.searching(); });
   const size_t left = in_flight_.size() + (searching ? schedule_.total() - std::min(schedule_.total(), GivenOut()) : 0);
   const auto eta = [&](size_t trials) { return progress.per_second > 0 ? static_cast<double>(trials) / progress.per_second : 0; };
-  progress.eta_seconds = eta(left);
+  size_t finals = 0;  // at least: a race goes on while it is close
+  for (const TaskSearch& search : searches_) finals += search.finals_left();
+  progress.eta_seconds = eta(left + finals);
   if (options_.max_seconds > 0)
     progress.eta_seconds = std::min(progress.eta_seconds, std::max(0.0, options_.max_seconds - progress.seconds));
   for (const TaskSearch& search : searches_) {
-    TaskProgress task{search.task().label, search.given_out(), search.budget(), search.task().weight, search.best(), search.untuned(), 0,
+    TaskProgress task{search.task().label,
+                      search.given_out(),
+                      search.budget(),
+                      search.task().weight,
+                      search.best(),
+                      search.untuned(),
+                      0,
+                      !search.searching() && !search.done(),
                       search.done()};
     if (search.searching()) {
       // Tasks take turns, so a task's own rest takes its share of the whole rest.

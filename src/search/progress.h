@@ -14,6 +14,7 @@ struct TaskProgress {
   double weight = 1;              // how often the model runs it
   double best = 0, untuned = 0;   // of the objective; infinity when nothing worked yet
   double eta_seconds = 0;         // until its budget is spent, at the rate so far
+  bool in_finals = false;         // its fastest are measured again, to tell which is fastest
   bool done = false;
 };
 

@@ -234,6 +234,8 @@ TEST_F(LatheCommand, SaysWhatIsWrongWithItsInput) {
       {{"tune"}, 2, "nothing to tune"},
       {{"nonesuch"}, 2, "no command 'nonesuch'; there are: tasks, "},
       {{"tune", "--workload", kSmall, "--time", "soon", "--log", Path("a.db")}, 2, "soon"},
+      {{"tune", "--workload", kSmall, "--time", "-1", "--log", Path("a.db")}, 2, "'-1' is not a duration"},
+      {{"tune", "--workload", kSmall, "--time", "0", "--log", Path("a.db")}, 2, "'0' is not a duration"},
       {{"tune", "--workload", kSmall, "--board", "far:1", "--log", Path("a.db")}, 3, "far:1"},
       {{"tune", "--workload", kSmall, "--lock-clocks", "fast", "--log", Path("a.db")}, 2, "'fast'"},
       {{"tune", "--workload", kSmall, "--lock-clocks", "max", "--log", Path("a.db")}, 2, "--target is cpu"},
@@ -247,6 +249,54 @@ TEST_F(LatheCommand, SaysWhatIsWrongWithItsInput) {
     EXPECT_NE(outcome.err.find(text), std::string::npos) << outcome.err;
   }
   EXPECT_FALSE(std::filesystem::exists(Path("a.db"))) << "none of them began";
+}
+
+TEST_F(LatheCommand, TakesASpanOfTimeInOneWayWhereverOneIsWanted) {
+  const std::vector<std::pair<std::string, std::string>> options = {{"tune", "--time"},    {"tune", "--wait"},
+                                                                    {"limits", "--wait"},  {"check", "--time-limit"},
+                                                                    {"boards", "--every"}, {"boards", "--patience"}};
+  for (const auto& [command, option] : options) {
+    std::string help = Run({command, "--help"}).out;
+    help.erase(0, help.find("\n  " + option) + 1);
+    help.erase(help.find("\n  --", 1));
+    EXPECT_NE(help.find("(10m, 90s, 2h; a bare number is seconds)"), std::string::npos) << command << ' ' << help;
+    const Outcome wrong = Run({command, option, "soon"});
+    EXPECT_EQ(wrong.exit_code, 2) << command << ' ' << option;
+    EXPECT_NE(wrong.err.find("'soon' is not a duration"), std::string::npos) << wrong.err;
+  }
+  // Patience of 0.02 minutes is no hang.
+  EXPECT_EQ(Run({"boards", "127.0.0.1:1", "--patience", "0.02m"}).exit_code, 1);
+  EXPECT_EQ(Run({"boards", "127.0.0.1:1", "--patience", "2h"}).exit_code, 2) << "two hours are more than the 600 seconds allowed";
+}
+
+TEST_F(LatheCommand, EndsWithLinesThatANewcomerCanRead) {
+  const Outcome tune = Run({"tune", "--workload", kSmall, "--log", Path("log.db"), "--trials", "4", "--strategy", "random"});
+  ASSERT_EQ(tune.exit_code, 0) << tune.err;
+  EXPECT_NE(tune.out.find("4 candidates tried in "), std::string::npos) << tune.out;
+  EXPECT_NE(tune.out.find("of that time, kernels were measured"), std::string::npos) << tune.out;
+  EXPECT_NE(tune.out.find("lathe limits --log " + Path("log.db")), std::string::npos) << tune.out;
+  EXPECT_NE(tune.err.find("1 task, 4 trials: compiling"), std::string::npos) << "said before anything slow: " << tune.err;
+  const Outcome few = Run({"query", "--log", Path("log.db"), "--importance"});
+  EXPECT_EQ(few.exit_code, 4);
+  EXPECT_NE(few.err.find("left out: fewer than 20 of their configs"), std::string::npos) << few.err;
+  EXPECT_EQ(few.err.find("resize:"), std::string::npos) << "not one by one: " << few.err;
+  const nlohmann::json json = nlohmann::json::parse(Run({"query", "--log", Path("log.db"), "--importance", "--json"}).out);
+  ASSERT_FALSE(json["left_out"].empty());
+  EXPECT_TRUE(json["left_out"][0]["workload"].get<std::string>().starts_with("resize:"));
+}
+
+TEST_F(LatheCommand, TellsThePhasesOfMeasuringTheLimitsAndStopsAtCtrlC) {
+  const pid_t pid = Start({"limits", "--log", Path("log.db")});
+  const auto said = [&](const char* text) { return ReadFile(Path("err"))->find(text) != std::string::npos; };
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!said("multiply-adds ") && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ::kill(pid, SIGINT);
+  int status = 0;
+  waitpid(pid, &status, 0);
+  EXPECT_TRUE(said("2 tasks, 32 trials: compiling")) << *ReadFile(Path("err"));
+  EXPECT_TRUE(said(" to go, multiply-adds ")) << *ReadFile(Path("err"));
+  EXPECT_TRUE(said(", copying ")) << *ReadFile(Path("err"));
+  EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 130);
 }
 
 TEST_F(LatheCommand, NamesWhatALogHoldsWhereAskedForWhatItDoesNot) {

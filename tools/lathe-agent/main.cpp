@@ -21,8 +21,8 @@
 #include "measure/worker/compiler_sandbox.h"
 #include "rpc/agent/local_board.h"
 #include "rpc/version.h"
+#include "tools/duration_option.h"
 #include "tools/lathe-agent/agent_options.h"
-#include "tools/number_check.h"
 
 namespace lathe {
 namespace {
@@ -179,13 +179,10 @@ int main(int argc, char** argv) {
   app.add_option("--lock-clocks", flags.lock_clocks,
                  "While a client measures on a CUDA device, keep its clock at so many MHz, or at 'max'; needs root. On a Jetson run "
                  "jetson_clocks instead");
-  app.add_option("--lease", flags.lease_seconds, "Seconds of silence until another client may take the board")
-      ->capture_default_str()
-      ->check(lathe::NumberAboveZero());
-  app.add_option("--run-limit", flags.run_seconds, "Seconds that no candidate may exceed, whatever a client asks")
-      ->capture_default_str()
-      ->check(lathe::NumberAboveZero());
-  app.add_option("--build-limit", flags.build_seconds, "Likewise for compiling")->capture_default_str()->check(lathe::NumberAboveZero());
+  lathe::AddDuration(app, "--lease", flags.lease_seconds, "Silence until another client may take the board")->capture_default_str();
+  lathe::AddDuration(app, "--run-limit", flags.run_seconds, "What no candidate's run may exceed, whatever a client asks")
+      ->capture_default_str();
+  lathe::AddDuration(app, "--build-limit", flags.build_seconds, "Likewise for compiling")->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {

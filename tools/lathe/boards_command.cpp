@@ -10,6 +10,7 @@
 #include "rpc/client/board_report.h"
 #include "rpc/client/remote_measurer.h"
 #include "rpc/endpoint.h"
+#include "tools/duration_option.h"
 #include "tools/lathe/board_commands.h"
 #include "tools/lathe/table.h"
 
@@ -135,8 +136,10 @@ void RegisterBoards(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("boards", flags->boards, "HOST:PORT[,HOST:PORT…]")->required();
   command->add_option("--certs", flags->certs, "Directory with ca.pem, client.pem, client.key for boards beyond loopback");
   command->add_flag("--watch", flags->watch, "Again and again, until Ctrl-C");
-  command->add_option("--every", flags->seconds, "Seconds between looks")->capture_default_str()->check(CLI::Range(0.1, 3600.0));
-  command->add_option("--patience", flags->patience, "Seconds to wait for an answer")->capture_default_str()->check(CLI::Range(0.1, 600.0));
+  AddDuration(*command, "--every", flags->seconds, "With --watch: between looks")->capture_default_str()->check(CLI::Range(0.1, 3600.0));
+  AddDuration(*command, "--patience", flags->patience, "How long to wait for an answer")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 600.0));
   command->add_flag("--release", flags->release, "Free the boards, whoever holds them (administrators)");
   command->add_flag("--drain", flags->drain, "Let the boards finish what runs and end their agents (administrators)");
   command->footer(

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "measure/target_choice.h"
+#include "tools/duration_option.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/stop_signal.h"
 #include "tools/lathe/template_check.h"
@@ -18,7 +19,6 @@ namespace {
 struct CheckFlags {
   std::vector<std::string> templates, workloads;
   std::vector<std::string> targets = {"cpu"};
-  std::string time_limit;
   TemplateCheckOptions check;
 };
 
@@ -47,7 +47,6 @@ int RunCheck(const CommonOptions& common, CheckFlags& flags) {
   for (const std::string& target : flags.targets)
     if (!flags.check.toolchain.empty() && target != "cpu")
       return WrongCommandLine(fmt::format("--toolchain '{}' builds for the cpu, --target is {}", flags.check.toolchain, target));
-  if (!flags.time_limit.empty()) flags.check.time_limit = *ParseDuration(flags.time_limit);
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
   Result<std::vector<NamedWorkload>> shapes = ShapesFor(*library, flags);
@@ -106,9 +105,7 @@ void RegisterCheck(CLI::App& app, CommonOptions& common, Action& chosen) {
          CheckTargetChoice)
       ->delimiter(',')
       ->capture_default_str();
-  Parsed(
-      command->add_option("--time-limit", flags->time_limit, "For each build and each run, for machines that are busy or slow: 300s, 10m"),
-      ParseDuration);
+  AddDuration(*command, "--time-limit", flags->check.time_limit, "For each build and each run, for machines that are busy or slow");
   command->add_flag("--build-only", flags->check.build_only,
                     "Only compile, and print registers and spills (least, mean, most); for cuda/sm_87 and its like no GPU is needed");
   command->add_option(

@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 namespace lathe {
@@ -75,16 +73,6 @@ Result<NamedWorkload> ReadWorkload(const TemplateLibrary& library, const std::st
   workload = (*op)->Normalise(*std::move(workload));
   if (!workload) return workload.error();
   return NamedWorkload{*op, *std::move(workload)};
-}
-
-Result<double> ParseDuration(const std::string& text) {
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  const std::string unit = end;
-  const double factor = unit.empty() || unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : 0;
-  if (end == text.c_str() || factor == 0 || !std::isfinite(number) || number <= 0)
-    return Error{ErrorCode::kInvalidInput, fmt::format("'{}' is not a duration; write 90s, 10m or 1.5h", text)};
-  return number * factor;
 }
 
 }  // namespace lathe

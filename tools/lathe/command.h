@@ -66,9 +66,6 @@ struct NamedWorkload {
 };
 Result<NamedWorkload> ReadWorkload(const TemplateLibrary& library, const std::string& text);
 
-// "90", "90s", "10m", "1.5h": seconds.
-Result<double> ParseDuration(const std::string& text);
-
 // Lets an option take only what `parse` understands: anything else is a wrong command line, found before the command starts.
 template <typename Parse>
 CLI::Option* Parsed(CLI::Option* option, const Parse& parse) {

@@ -79,6 +79,9 @@ Result<Insight> InsightOf(const TemplateLibrary& library, TuningLog& log, const 
     seconds.push_back(LowQuantile(known.second));
     if (seconds.back() < seconds[best]) best = seconds.size() - 1;
   }
+  if (points.size() < TimeModel::kFewest)
+    return Error{ErrorCode::kNotFound,
+                 fmt::format("fewer than {} of their configs worked, too few to learn from (tune for longer)", TimeModel::kFewest)};
   Result<TimeModel> model = TimeModel::Learn(*kernel->space, points, seconds, 1);
   if (!model) return model.error();
   Insight insight;
@@ -172,11 +175,18 @@ int PrintImportance(const CommonOptions& common, const TemplateLibrary& library,
   if (!groups) return Fail(groups.error());
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   size_t shown = 0;
+  std::map<std::string, size_t> left_out;  // by reason: a log of many workloads has few reasons
+  nlohmann::ordered_json left_out_list = nlohmann::ordered_json::array();
   for (const Group& group : *groups) {
     TuneTask task;
     Result<Insight> insight = InsightOf(library, log, group, &task);
     if (!insight) {
-      fmt::print(stderr, "lathe: {} on {} is left out: {}\n", group.candidate.workload.Key(), group.target_key, insight.error().message);
+      ++left_out[insight.error().message];
+      left_out_list.push_back({{"workload", group.candidate.workload.Key()},
+                               {"template", group.candidate.template_name},
+                               {"target", group.target_key},
+                               {"configs", group.configs.size()},
+                               {"reason", insight.error().message}});
       continue;
     }
     ++shown;
@@ -185,7 +195,10 @@ int PrintImportance(const CommonOptions& common, const TemplateLibrary& library,
     else
       PrintText(*insight);
   }
-  if (common.json) PrintJson(nlohmann::ordered_json{{"insights", list}});
+  if (common.json) PrintJson(nlohmann::ordered_json{{"insights", list}, {"left_out", left_out_list}});
+  for (const auto& [reason, count] : left_out)
+    fmt::print(stderr, "lathe: {} left out: {}; --json lists {}\n", count == 1 ? "1 kernel" : fmt::format("{} kernels", count), reason,
+               count == 1 ? "it" : "them");
   if (shown == 0) fmt::print(stderr, "lathe: '{}' holds nothing that fits and is enough to learn from\n", log.path().string());
   return shown == 0 ? kExitNotFound : kExitOk;
 }

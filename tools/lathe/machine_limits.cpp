@@ -1,6 +1,12 @@
 #include "tools/lathe/machine_limits.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "tools/lathe/table.h"
 
 namespace lathe {
 namespace {
@@ -46,6 +52,35 @@ Result<std::vector<Workload>> LimitWorkloads(const TemplateLibrary& library, con
     workloads.push_back(*std::move(workload));
   }
   return workloads;
+}
+
+ProgressLine::Words LimitsInWords(const TemplateLibrary& library, const std::vector<Workload>& workloads) {
+  struct Limit {
+    std::string name;
+    double amount = 0;  // of one run
+    const char* unit = "";
+  };
+  std::map<std::string, Limit> limits;  // by the task's label
+  for (const Workload& workload : workloads) {
+    const Result<const Operator*> op = library.FindOperator(workload.operator_name);
+    if (!op) continue;
+    const bool copies = workload.operator_name == kCopyOperator;
+    const Result<double> amount = copies ? (*op)->Bytes(workload) : (*op)->Flops(workload);
+    limits[(*op)->Label(workload)] = {copies ? "copying" : "multiply-adds", amount ? *amount : 0, copies ? "B" : "FLOP"};
+  }
+  return [limits](const TuneProgress& progress) {
+    std::string text = fmt::format("{} to go", FormatSpan(progress.eta_seconds));
+    for (const TaskProgress& task : progress.tasks) {
+      const auto limit = limits.find(task.label);
+      if (limit == limits.end()) continue;
+      text += fmt::format(", {} {}", limit->second.name,
+                          task.done        ? "done"
+                          : task.in_finals ? "measuring the fastest again"
+                                           : fmt::format("{} trials", task.trials));
+      if (std::isfinite(task.best) && task.best > 0) text += ": " + FormatRate(limit->second.amount / task.best, limit->second.unit);
+    }
+    return text;
+  };
 }
 
 Result<MachineLimits> LimitsFromLog(const TemplateLibrary& library, TuningLog& log, const std::string& target_key) {

@@ -3,11 +3,13 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/result.h"
 #include "core/target.h"
 #include "db/tuning_log.h"
 #include "space/template_library.h"
+#include "tools/lathe/progress_line.h"
 
 namespace lathe {
 
@@ -18,6 +20,9 @@ struct MachineLimits {
 
 // The workloads that `lathe limits` tunes, sized for the target: of machine_fma, then of machine_copy.
 Result<std::vector<Workload>> LimitWorkloads(const TemplateLibrary& library, const Target& target);
+
+// What `lathe limits` shows meanwhile: the rate of each reached so far, "20s to go, multiply-adds 12 trials: 118 GFLOP/s".
+ProgressLine::Words LimitsInWords(const TemplateLibrary& library, const std::vector<Workload>& workloads);
 
 // The best ever measured of those workloads on this target (any fingerprint); zeros where nothing was.
 Result<MachineLimits> LimitsFromLog(const TemplateLibrary& library, TuningLog& log, const std::string& target_key);

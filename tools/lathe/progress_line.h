@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 
 #include "search/progress.h"
@@ -11,14 +12,17 @@ namespace lathe {
 class ProgressLine : public ProgressObserver {
  public:
   // On standard error, so that standard output stays the result.
-  ProgressLine();
+  using Words = std::function<std::string(const TuneProgress&)>;
+  explicit ProgressLine(Words words = Text);
   ~ProgressLine() override;
   void OnProgress(const TuneProgress& progress) override;
-  void Clear();  // removes the line from a terminal
+  void Show(const std::string& text);  // at once, whatever was shown last
+  void Clear();                        // removes the line from a terminal
 
   static std::string Text(const TuneProgress& progress);
 
  private:
+  Words words_;
   bool terminal_;
   std::chrono::steady_clock::time_point last_{};
 };

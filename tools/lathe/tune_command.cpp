@@ -8,6 +8,7 @@
 #include "measure/clock_lock.h"
 #include "measure/target_choice.h"
 #include "search/strategy.h"
+#include "tools/duration_option.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/machine_limits.h"
 #include "tools/lathe/table.h"
@@ -23,7 +24,7 @@ struct TuneFlags {
   std::string input;                   // a model or a file of workloads
   std::vector<std::string> workloads;  // or given here
   std::vector<std::string> shapes, operators;
-  std::string time, warm = "auto", objective = "time";
+  std::string warm = "auto", objective = "time";
   bool build_only = false;
   double stop_when_gain = 0;  // percent a minute
   SessionOptions session;
@@ -89,8 +90,9 @@ int Report(const CommonOptions& common, const TemplateLibrary& library, const Se
     for (const TaskReport& task : session.report.tasks)
       for (const auto& [status, count] : task.failures)
         if (ParseMeasureStatus(status)) failed += count;  // what only missed the objective worked
-    if (failed > 0) fmt::print("{} candidates failed; `lathe query --log {} --failures` says why\n", failed, options.log);
-    if (limits->flops_per_second == 0) fmt::print("`lathe limits --log {}` measures what this machine can do at most\n", options.log);
+    if (failed > 0) fmt::print("{} candidates failed, which is no harm; `lathe query --log {} --failures` says why\n", failed, options.log);
+    if (limits->flops_per_second == 0)
+      fmt::print("to see how near to the machine's limit that is (column 'of limit'), run `lathe limits --log {}` once\n", options.log);
   }
   if (session.report.state == "stopped") return kExitStopped;
   const auto& tasks = session.report.tasks;
@@ -126,11 +128,6 @@ int BuildOnly(const CommonOptions& common, const TemplateLibrary& library, const
 }
 
 int RunTune(const CommonOptions& common, TuneFlags& flags) {
-  if (!flags.time.empty()) {
-    Result<double> seconds = ParseDuration(flags.time);
-    if (!seconds) return Fail(seconds.error());
-    flags.session.seconds = *seconds;
-  }
   if (const std::string wrong = Contradiction(flags.session, flags.build_only); !wrong.empty()) return WrongCommandLine(wrong);
   if (flags.input.empty() && flags.workloads.empty()) {
     return WrongCommandLine("nothing to tune: give a model, a file of workloads, or --workload; `lathe tune --help` has examples");
@@ -161,7 +158,7 @@ int RunTune(const CommonOptions& common, TuneFlags& flags) {
   return code == kExitOk && !flags.input.empty() && flags.operators.empty() ? DoneWithAll(*library) : code;
 }
 
-int RunLimits(const CommonOptions& common, const SessionOptions& options) {
+int RunLimits(const CommonOptions& common, SessionOptions& options) {
   if (const std::string wrong = Contradiction(options, std::nullopt); !wrong.empty()) return WrongCommandLine(wrong);
   Result<TemplateLibrary> library = LoadTemplates(common);
   if (!library) return Fail(library.error());
@@ -171,6 +168,7 @@ int RunLimits(const CommonOptions& common, const SessionOptions& options) {
   if (!workloads) return Fail(workloads.error());
   std::vector<WeightedWorkload> wanted;
   for (const Workload& workload : *workloads) wanted.push_back({workload, 1});
+  options.progress = LimitsInWords(*library, *workloads);
   std::vector<std::string> skipped;
   Result<SessionResult> session = RunSession(*library, wanted, options, skipped);
   if (!session) return Fail(session.error());
@@ -195,9 +193,8 @@ void AddBoardOptions(CLI::App* command, SessionOptions& options) {
                       "file); else boards build");
   command->add_flag("!--no-calibration", options.calibrate,
                     "Do not measure a calibration kernel between candidates to find boards that slow down");
-  command->add_option("--wait", options.wait_seconds, "Seconds to wait for a board while none can be reached")
-      ->capture_default_str()
-      ->check(NumberFromZero());
+  AddDuration(*command, "--wait", options.wait_seconds, "How long to wait for a board while none can be reached", true)
+      ->capture_default_str();
   command
       ->add_option("--sysfs-root", options.sysfs_root,
                    "Where this machine's power rails, clocks and temperatures are looked for (for tests and containers)")
@@ -233,7 +230,7 @@ void RegisterTune(CLI::App& app, CommonOptions& common, Action& chosen) {
                    "Candidates to try for each workload, on average: they go where they promise most; those already in the log count")
       ->capture_default_str()
       ->check(WholeFromOne());
-  Parsed(command->add_option("--time", flags->time, "Stop after: 90s, 10m, 1.5h"), ParseDuration);
+  AddDuration(*command, "--time", flags->session.seconds, "Stop after so long, the last comparisons included");
   Parsed(command->add_option("--objective", flags->objective,
                              "What to make small: time, energy (joules of a run), edp (joules times seconds), time@WATTS (time of what "
                              "draws at most so much); all but time need power rails on the target"),

@@ -57,30 +57,33 @@ std::string Borrowed(const TemplateLibrary& library, const TuneReport& report) {
   std::string text;
   for (const TaskReport& task : report.tasks) {
     for (const Borrowing& borrowing : task.borrowed) {
-      text += fmt::format("borrowed for {}: {} measurements of {} other {}",
+      text += fmt::format("borrowed for {}: {} measurements of {} other {} in the log proposed {} trials",
                           (*library.FindOperator(task.workload.operator_name))->Label(task.workload), borrowing.measurements,
-                          borrowing.sources.size(), borrowing.sources.size() == 1 ? "task" : "tasks");
+                          borrowing.sources.size(), borrowing.sources.size() == 1 ? "task" : "tasks", borrowing.proposed);
       if (borrowing.verdict == "trusted")
-        text += fmt::format("; they foretold the order well (tau {:.2f} over {} trials), {} trials were their proposals\n",
-                            borrowing.agreement, borrowing.compared, borrowing.proposed);
+        text += fmt::format("; they proved right about what is fast (rank correlation {:.2f} over {} trials, 1: perfect)\n",
+                            borrowing.agreement, borrowing.compared);
       else if (borrowing.verdict == "dropped")
-        text +=
-            fmt::format("; dropped, they foretold the order badly (tau {:.2f} over {} trials)\n", borrowing.agreement, borrowing.compared);
+        text += fmt::format("; then they were dropped, wrong about what is fast (rank correlation {:.2f} over {} trials, 1: perfect)\n",
+                            borrowing.agreement, borrowing.compared);
       else
-        text += fmt::format("; {} trials were their proposals, too few to judge them by\n", borrowing.proposed);
+        text += ", too few to judge them by\n";
     }
   }
   return text;
 }
 
-// Where the driver's own time went.
-std::string OverheadText(const TuneReport& report) {
-  const TuneOverhead& overhead = report.overhead;
-  const double percent = 100 / std::max(report.seconds, 1e-9);
-  return fmt::format(
-      "driver's own work {:.2f}%: proposing {:.2f}, learning {:.2f}, borrowing {:.2f}, log {:.2f}, submitting {:.2f}, display {:.2f}\n",
-      percent * overhead.Own(), percent * overhead.propose, percent * overhead.observe, percent * overhead.borrow,
-      percent * overhead.journal, percent * overhead.submit, percent * overhead.progress);
+// Where the time went; --json has the parts of what is lathe's own.
+std::string TimeText(const SessionResult& session) {
+  const double percent = 100 / std::max(session.report.seconds, 1e-9);
+  std::string text = "of that time, ";
+  if (const auto& pipeline = session.pipeline) {
+    const int builders = std::max(1, pipeline->builders);
+    text += fmt::format("kernels were measured and checked {:.0f}%, {} {:.0f}%, ", percent * pipeline->measuring,
+                        builders == 1 ? "a compiler ran" : fmt::format("each of {} compilers ran", builders),
+                        percent * pipeline->building / builders);
+  }
+  return text + fmt::format("lathe chose candidates and wrote the log {:.1f}%\n", percent * session.report.overhead.Own());
 }
 
 std::string Totals(const SessionResult& session, const Objective& objective) {
@@ -95,18 +98,18 @@ std::string Totals(const SessionResult& session, const Objective& objective) {
   const TuneReport& report = session.report;
   std::string text;
   if (tuned > 0 && AddsUp(objective.unit()))
-    text += fmt::format("{} tasks, weighted by count: untuned {}, tuned {}, gain {:.2f}x\n",
+    text += fmt::format("{} tasks, each as often as its count: untuned {}, tuned {}, gain {:.2f}x\n",
                         won == session.report.tasks.size() ? "all" : fmt::format("{} of {}", won, session.report.tasks.size()),
                         FormatQuantity(untuned, objective.unit()), FormatQuantity(tuned, objective.unit()), untuned / tuned);
-  const double wall = std::max(report.seconds, 1e-9);
-  text += fmt::format("{} measurements in {} on {}", report.measurements, FormatSpan(report.seconds), session.target.Key());
-  if (const auto& pipeline = session.pipeline)
-    text += fmt::format("; device busy {:.0f}%, compilers {:.0f}% of {} builder(s)", 100 * pipeline->measuring / wall,
-                        100 * pipeline->building / wall / std::max(1, pipeline->builders), std::max(1, pipeline->builders));
+  size_t tried = 0;
+  for (const TaskReport& task : report.tasks) tried += task.trials - task.from_history;
+  text += fmt::format("{} candidates tried in {} on {}", tried, FormatSpan(report.seconds), session.target.Key());
+  if (report.measurements > tried) text += fmt::format("; the fastest were measured again, {} measurements in all", report.measurements);
   text += '\n';
-  if (report.measurements > 0) text += OverheadText(report);  // else a share of nearly nothing
+  if (report.measurements > 0) text += TimeText(session);  // else a share of nearly nothing
   if (report.gain_per_minute)
-    text += fmt::format("a further minute was expected to shorten the whole by {:.2g}%\n", 100 * *report.gain_per_minute);
+    text += fmt::format("tuning for another minute was expected to make all tasks together {:.2g}% {}\n", 100 * *report.gain_per_minute,
+                        objective.needs_power() && !objective.power_cap() ? "better" : "faster");
   for (const BoardState& board : session.boards)
     text += fmt::format("board {} ({}): {} measurements, {} taken again after it slowed down, {}{}{}\n", board.board, board.endpoint,
                         board.finished, board.tainted, board.state, board.problem.empty() ? "" : ": ", board.problem);

@@ -19,6 +19,7 @@
 #include "tools/lathe/machine_limits.h"
 #include "tools/lathe/progress_line.h"
 #include "tools/lathe/stop_signal.h"
+#include "tools/lathe/table.h"
 
 namespace lathe {
 namespace {
@@ -177,7 +178,7 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
   if (std::filesystem::exists(options.log, failure))
     if (Status opened = open_log(); !opened) return opened.error();
 
-  ProgressLine progress;
+  ProgressLine progress(options.progress);
   Result<Devices> devices = OpenDevices(library, options, progress);
   if (!devices) return devices.error();
   Measurer& measurer = devices->measurer();
@@ -230,6 +231,9 @@ Result<SessionResult> RunSession(const TemplateLibrary& library, const std::vect
   tune.run_options = run_options;
   if (!unfinished->empty() && !options.fresh) fmt::print(stderr, "continuing run {}\n", tune.run_id);
 
+  progress.Show(fmt::format("{} {}, {} trials{}: compiling the first candidates", tasks.size(), tasks.size() == 1 ? "task" : "tasks",
+                            options.trials * tasks.size(),
+                            options.seconds > 0 ? fmt::format(", {} at most", FormatSpan(options.seconds)) : ""));
   Result<TuneReport> report = Tune(tasks, measurer, *log, tune);
   progress.Clear();
   if (!report) return report.error();

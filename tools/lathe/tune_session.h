@@ -12,6 +12,7 @@
 #include "rpc/client/board_pool.h"
 #include "search/driver.h"
 #include "space/template_library.h"
+#include "tools/lathe/progress_line.h"
 
 namespace lathe {
 
@@ -35,6 +36,7 @@ struct SessionOptions {
   bool warm = true;           // borrow from other workloads, targets and versions in the log
   double stop_when_gain = 0;  // see TuneOptions
   Objective objective;
+  ProgressLine::Words progress = ProgressLine::Text;
   std::string sysfs_root = "/";  // where this machine's power rails and clocks are looked for
   std::string command;           // for the log
 };
