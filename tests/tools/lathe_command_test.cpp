@@ -285,18 +285,23 @@ TEST_F(LatheCommand, EndsWithLinesThatANewcomerCanRead) {
   EXPECT_TRUE(json["left_out"][0]["workload"].get<std::string>().starts_with("resize:"));
 }
 
-TEST_F(LatheCommand, TellsThePhasesOfMeasuringTheLimitsAndStopsAtCtrlC) {
-  const pid_t pid = Start({"limits", "--log", Path("log.db")});
-  const auto said = [&](const char* text) { return ReadFile(Path("err"))->find(text) != std::string::npos; };
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!said("multiply-adds ") && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  ::kill(pid, SIGINT);
-  int status = 0;
-  waitpid(pid, &status, 0);
-  EXPECT_TRUE(said("2 tasks, 32 trials: compiling")) << *ReadFile(Path("err"));
-  EXPECT_TRUE(said(" to go, multiply-adds ")) << *ReadFile(Path("err"));
-  EXPECT_TRUE(said(", copying ")) << *ReadFile(Path("err"));
-  EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 130);
+TEST_F(LatheCommand, SaysThatALogWithoutPowerHoldsNoWinnerByEnergy) {
+  const std::string log = Path("log.db");
+  ASSERT_EQ(Run({"tune", "--workload", kSmall, "--log", log, "--trials", "1", "--template", "resize_cpu"}).exit_code, 0);
+  const Outcome query = Run({"query", "--log", log, "--best", "--objective", "energy"});
+  EXPECT_EQ(query.exit_code, 4);
+  EXPECT_NE(query.err.find("`lathe tune --objective energy`"), std::string::npos) << query.err;
+  ASSERT_TRUE(WriteFile(Path("tasks.json"), R"([{"operator": "resize", "workload": {"h": 24, "w": 40, "c": 3, "oh": 17, "ow": 19}}])"));
+  const Outcome build = Run({"build", Path("tasks.json"), "--log", log, "--out", Path("kernels"), "--objective", "edp"});
+  EXPECT_EQ(build.exit_code, 0) << build.err;
+  EXPECT_NE(build.err.find("no winners by --objective edp"), std::string::npos) << build.err;
+  const std::filesystem::path bare = dir_->path() / "bare";  // a machine without rails, whatever this one has
+  std::filesystem::create_directory(bare);
+  const Outcome tune =
+      Run({"tune", "--workload", kSmall, "--log", Path("new.db"), "--objective", "time@15", "--sysfs-root", bare.string()});
+  EXPECT_EQ(tune.exit_code, 1);
+  EXPECT_NE(tune.err.find("no power rail"), std::string::npos) << tune.err;
+  EXPECT_FALSE(std::filesystem::exists(Path("new.db")));
 }
 
 TEST_F(LatheCommand, NamesWhatALogHoldsWhereAskedForWhatItDoesNot) {

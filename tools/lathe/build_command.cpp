@@ -98,6 +98,11 @@ int RunBuild(const CommonOptions& common, const BuildFlags& flags) {
   if (!winners) return Fail(winners.error());
   if (log && objective->is_time())
     if (Status noted = NoteOutdated(**log, *target, tasks->tasks, *winners); !noted) return Fail(noted.error());
+  if (log && objective->needs_power() && winners->empty())
+    fmt::print(stderr,
+               "lathe: no winners by --objective {0}: '{1}' holds nothing that was measured for power on {2}; `lathe tune --objective {0}` "
+               "does that\n",
+               objective->Text(), flags.log, target->Key());
   std::vector<WantedWorkload> wanted;
   for (const Task& task : tasks->tasks) {
     Result<std::set<std::string>> failed =

@@ -49,7 +49,8 @@ Result<LogFilter> FilterOf(const TemplateLibrary& library, const QueryFlags& fla
   return filter;
 }
 
-int PrintRows(const CommonOptions& common, const TemplateLibrary& library, TuningLog& log, const std::vector<LoggedMeasurement>& rows) {
+int PrintRows(const CommonOptions& common, const TemplateLibrary& library, TuningLog& log, const Objective& objective,
+              const std::vector<LoggedMeasurement>& rows) {
   if (common.json) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const LoggedMeasurement& row : rows) list.push_back(ToJson(row));
@@ -89,8 +90,11 @@ int PrintRows(const CommonOptions& common, const TemplateLibrary& library, Tunin
                                ToString(candidate.config), label, row.target_key, FormatTime(row.measurement.finished_unix_ms)});
     table.Add(std::move(cells));
   }
-  fmt::print("{}", table.Text());
-  if (rows.empty()) fmt::print(stderr, "lathe: '{}' holds nothing that fits\n", log.path().string());
+  if (!rows.empty()) fmt::print("{}", table.Text());
+  if (rows.empty())
+    fmt::print(
+        stderr, "lathe: '{}' holds nothing that fits{}\n", log.path().string(),
+        objective.needs_power() ? fmt::format(" and was measured for power; `lathe tune --objective {}` does that", objective.Text()) : "");
   return rows.empty() ? kExitNotFound : kExitOk;
 }
 
@@ -180,7 +184,7 @@ int RunQuery(const CommonOptions& common, const QueryFlags& flags) {
   if (!objective) return Fail(objective.error());
   Result<std::vector<LoggedMeasurement>> rows =
       flags.top ? TopBy(**log, *filter, *objective, *flags.top) : BestOfEach(*library, **log, *filter, *objective);
-  return rows ? PrintRows(common, *library, **log, *rows) : Fail(rows.error());
+  return rows ? PrintRows(common, *library, **log, *objective, *rows) : Fail(rows.error());
 }
 
 }  // namespace
