@@ -47,6 +47,20 @@ TEST_F(Manifest, RefusesAKeyThatStandsTwice) {
   EXPECT_EQ(Refusal(R"({"STEP": {"values": [1]}, "WAY": {"values": [2]}})"), "") << "in two objects a key may stand";
 }
 
+TEST_F(Manifest, TakesAnEpilogueOfItsAttributesThatLeavesOldMeasurementsValid) {
+  const auto with = [&](const char* epilogue) {
+    Write("operator.json", std::string(R"({"operator": "scale", "attributes": {"w": {"type": "int", "min": 1}}, )") + epilogue +
+                               R"("tensors": {"y": {"role": "out", "dtype": "f32", "shape": ["w"]}}})");
+    return Operator::Load(dir_->path() / "scale");
+  };
+  const Result<Operator> plain = with(""), finished = with(R"("epilogue": ["w"], )"), wrong = with(R"("epilogue": ["bias"], )");
+  ASSERT_TRUE(plain && finished);
+  EXPECT_EQ(finished->epilogue(), std::vector<std::string>{"w"});
+  EXPECT_EQ(finished->hash(), plain->hash());
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().message, HasSubstr("'bias' is no attribute"));
+}
+
 TEST_F(Manifest, PutsWhatASourceIncludesIntoIt) {
   Write("part.h", "int part;\n");
   Write("plain_cpu.cpp", "#include \"part.h\"\nint whole;\n");
