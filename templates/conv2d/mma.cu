@@ -3,7 +3,8 @@
 //
 // A block has WARPS_M x WARPS_N warps; each makes FRAGMENTS_M x FRAGMENTS_N pieces of 16 pixels by 16 channels, in f32. A step's TILE_K halves
 // of each pixel and each channel lie in rows of shared memory, PAD halves apart; eight halves are copied at once, which CG % 8 == 0 makes
-// possible. From sm_80 on the copies are asynchronous and STAGES deep, zeros of the border included; before, the next step waits in registers.
+// possible. Eight neighbouring threads copy the same columns of eight rows: with a PAD these lie in different banks, as the eight that a
+// warp's matrix load reads together do. From sm_80 on the copies are asynchronous and STAGES deep, zeros of the border included; before, the next step waits in registers.
 // A finished piece goes through shared memory, because which element a thread holds is the architecture's own affair.
 
 #define WARPS (WARPS_M * WARPS_N)
@@ -88,7 +89,12 @@ DEVICE void Clear(Sum& sum) {
 #define GET(i, p) vload_half(i, p)
 #include "epilogue.h"
 
-// Where an item's copies come from and go to: it copies the same eight of a step's TILE_K for some pixels.
+// An item's j-th copy: its row among the tile's, and which eight of the row.
+DEVICE int CopyRow(int item, int j) { return (item + j * ITEMS) / (8 * VECTORS_K) * 8 + item % 8; }
+DEVICE int CopyVector(int item, int j) { return (item + j * ITEMS) / 8 % VECTORS_K; }
+DEVICE int StagedAt(int item, int j) { return CopyRow(item, j) * ROW + CopyVector(item, j) * 8; }
+
+// Where an item's pixels come from.
 struct Copies {
   size_t at[FETCHES_M];            // where the pixel's window begins; before the image when there is padding
   int y[FETCHES_M], x[FETCHES_M];  // its row and column
@@ -97,7 +103,7 @@ struct Copies {
 DEVICE void FindCopies(int item, int first_pixel, int pixels, int group, Copies& copies) {
   UNROLL
   for (int j = 0; j < FETCHES_M; ++j) {
-    const int m = min(first_pixel + (item + j * ITEMS) / VECTORS_K, pixels - 1);
+    const int m = min(first_pixel + CopyRow(item, j), pixels - 1);
     const int image = m / PIXELS;
     copies.y[j] = m % PIXELS / OW * STRIDE_H - PAD_TOP;
     copies.x[j] = m % PIXELS % OW * STRIDE_W - PAD_LEFT;
@@ -107,7 +113,7 @@ DEVICE void FindCopies(int item, int first_pixel, int pixels, int group, Copies&
 
 // The j-th eight halves of a step's pixels; false where they are zeros.
 DEVICE bool FindPixels(const Copies& copies, int item, int step, int j, size_t& at) {
-  const int depth = step * TILE_K + (item + j * ITEMS) % VECTORS_K * 8, tap = depth / CG, channel = depth % CG;
+  const int depth = step * TILE_K + CopyVector(item, j) * 8, tap = depth / CG, channel = depth % CG;
   const int dy = tap / S * DILATION_H, dx = tap % S * DILATION_W;
   at = copies.at[j] + static_cast<size_t>((dy * W + dx) * C + channel);
   return depth < DEPTH && static_cast<uint>(copies.y[j] + dy) < static_cast<uint>(H) && static_cast<uint>(copies.x[j] + dx) < static_cast<uint>(W);
@@ -121,17 +127,16 @@ DEVICE bool FindPixels(const Copies& copies, int item, int step, int j, size_t& 
   UNROLL                                \
   for (int j = 0; j < FETCHES_N; ++j)   \
     if (TILE_N * VECTORS_K % ITEMS == 0 || item + j * ITEMS < TILE_N * VECTORS_K)
-#define STAGED_AT(j) ((item + j * ITEMS) / VECTORS_K * ROW + (item + j * ITEMS) % VECTORS_K * 8)
 
 DEVICE void StartCopies(const half* input, const half* weights, const Copies& copies, int item, int step, ushort* stage) {
   FOR_PIXELS(j) {
     size_t at;
     const bool there = FindPixels(copies, item, step, j, at);
-    CopyAsync(stage + STAGED_AT(j), input + (there ? at : 0), !there);
+    CopyAsync(stage + StagedAt(item, j), input + (there ? at : 0), !there);
   }
   FOR_WEIGHTS(j) {
     const half* from = weights + (static_cast<size_t>(step) * (TILE_N * TILE_K) + static_cast<size_t>(item + j * ITEMS) * 8);
-    CopyAsync(stage + TILE_M * ROW + STAGED_AT(j), from, false);
+    CopyAsync(stage + TILE_M * ROW + StagedAt(item, j), from, false);
   }
 }
 
@@ -148,8 +153,8 @@ DEVICE void Fetch(const half* input, const half* weights, const Copies& copies, 
 }
 
 DEVICE void Stage(const uint4* next, int item, ushort* stage) {
-  FOR_PIXELS(j) *reinterpret_cast<uint4*>(stage + STAGED_AT(j)) = next[j];
-  FOR_WEIGHTS(j) *reinterpret_cast<uint4*>(stage + TILE_M * ROW + STAGED_AT(j)) = next[FETCHES_M + j];
+  FOR_PIXELS(j) *reinterpret_cast<uint4*>(stage + StagedAt(item, j)) = next[j];
+  FOR_WEIGHTS(j) *reinterpret_cast<uint4*>(stage + TILE_M * ROW + StagedAt(item, j)) = next[FETCHES_M + j];
 }
 
 DEVICE void AddStep(int warp_m, int warp_n, const ushort* stage, Sum (&sum)[FRAGMENTS_M][FRAGMENTS_N]) {
@@ -168,52 +173,51 @@ DEVICE void AddStep(int warp_m, int warp_n, const ushort* stage, Sum (&sum)[FRAG
   }
 }
 
+DEVICE void AddEight(const half* from, float (&value)[8]) {
+  const uint4 eight = *reinterpret_cast<const uint4*>(from);
+  UNROLL
+  for (int v = 0; v < 8; ++v) value[v] += vload_half(v, reinterpret_cast<const half*>(&eight));
+}
+
 // Half a row of a piece, from channel k of the group on.
-DEVICE void StoreEight(const float* from, int m, int k, int group, int slice, int pixels, const half* bias, const half* residual, half* output,
+DEVICE void StoreEight(const float4* from, int m, int k, int group, int slice, int pixels, const half* bias, const half* residual, half* output,
                        uchar* workspace) {
-  if (m >= pixels) return;
+  if (m >= pixels || k >= KG) return;
+  const float4 low = from[0], high = from[1];
   const int channel = group * KG + k;
   const size_t at = static_cast<size_t>(m) * K + static_cast<size_t>(channel);
 #if SPLIT_K > 1
-  float* to = reinterpret_cast<float*>(workspace) + static_cast<size_t>(slice) * static_cast<size_t>(pixels) * K;
-  UNROLL
-  for (int v = 0; v < 8; ++v)
-    if (k + v < KG) to[at + static_cast<size_t>(v)] = from[v];
+  float* to = reinterpret_cast<float*>(workspace) + static_cast<size_t>(slice) * static_cast<size_t>(pixels) * K + at;
+#if KG % 8 == 0
+  reinterpret_cast<float4*>(to)[0] = low;
+  reinterpret_cast<float4*>(to)[1] = high;
 #else
-  float value[8];
-  UNROLL
-  for (int v = 0; v < 8; ++v) {
-    value[v] = from[v];
-#if BIAS
-    if (KG % 8 == 0 ? k < KG : k + v < KG) value[v] += vload_half(static_cast<size_t>(channel + v), bias);
-#endif
-  }
-#if RESIDUAL && KG % 8 == 0
-  if (k < KG) {
-    const uint4 eight = *reinterpret_cast<const uint4*>(residual + at);
-    UNROLL
-    for (int v = 0; v < 8; ++v) value[v] += vload_half(v, reinterpret_cast<const half*>(&eight));
-  }
-#elif RESIDUAL
+  const float value[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
   UNROLL
   for (int v = 0; v < 8; ++v)
-    if (k + v < KG) value[v] += vload_half(at + static_cast<size_t>(v), residual);
+    if (k + v < KG) to[v] = value[v];
 #endif
+#else
+  float value[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#if KG % 8 == 0
+  if (BIAS) AddEight(bias + channel, value);
+  if (RESIDUAL) AddEight(residual + at, value);
   UNROLL
   for (int v = 0; v < 8; ++v) value[v] = Activated(value[v]);
-#if KG % 8 == 0
-  if (k < KG) {
-    uint4 eight;
-    eight.x = lathe_float_to_half(value[0]) | static_cast<uint>(lathe_float_to_half(value[1])) << 16;
-    eight.y = lathe_float_to_half(value[2]) | static_cast<uint>(lathe_float_to_half(value[3])) << 16;
-    eight.z = lathe_float_to_half(value[4]) | static_cast<uint>(lathe_float_to_half(value[5])) << 16;
-    eight.w = lathe_float_to_half(value[6]) | static_cast<uint>(lathe_float_to_half(value[7])) << 16;
-    *reinterpret_cast<uint4*>(output + at) = eight;
-  }
+  uint4 eight;
+  eight.x = lathe_float_to_half(value[0]) | static_cast<uint>(lathe_float_to_half(value[1])) << 16;
+  eight.y = lathe_float_to_half(value[2]) | static_cast<uint>(lathe_float_to_half(value[3])) << 16;
+  eight.z = lathe_float_to_half(value[4]) | static_cast<uint>(lathe_float_to_half(value[5])) << 16;
+  eight.w = lathe_float_to_half(value[6]) | static_cast<uint>(lathe_float_to_half(value[7])) << 16;
+  *reinterpret_cast<uint4*>(output + at) = eight;
 #else
   UNROLL
-  for (int v = 0; v < 8; ++v)
-    if (k + v < KG) vstore_half(value[v], at + static_cast<size_t>(v), output);
+  for (int v = 0; v < 8; ++v) {
+    if (k + v >= KG) break;
+    if (BIAS) value[v] += vload_half(static_cast<size_t>(channel + v), bias);
+    if (RESIDUAL) value[v] += vload_half(at + static_cast<size_t>(v), residual);
+    vstore_half(Activated(value[v]), at + static_cast<size_t>(v), output);
+  }
 #endif
 #endif
 }
@@ -284,7 +288,7 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void convolve(const half* RESTRICT input, const h
       StoreSum(sum[i][j], piece);
       const int m = tile_m * TILE_M + (warp_m * FRAGMENTS_M + i) * 16 + lane / 2;
       const int k = tile_n % TILES_N * TILE_N + (warp_n * FRAGMENTS_N + j) * 16 + lane % 2 * 8;
-      StoreEight(piece + lane * 8, m, k, group, slice, pixels, bias, residual, output, workspace);
+      StoreEight(reinterpret_cast<const float4*>(piece + lane * 8), m, k, group, slice, pixels, bias, residual, output, workspace);
       __syncwarp();
     }
   }
@@ -306,12 +310,13 @@ KERNEL GROUP_SIZE(64, 1, 1) void add_slices(const half* RESTRICT input, const ha
 }
 #endif
 
-// weight -> packed: [GROUPS, TILES_N, STEPS, TILE_N, TILE_K], zeros beyond the last channel and the last step
+// weight -> packed: [GROUPS, TILES_N, STEPS, TILE_N / 8, TILE_K / 8, 8 channels, 8], in the order in which they are copied; zeros beyond the last
+// channel and the last step
 KERNEL GROUP_SIZE(64, 1, 1) void pack(const half* RESTRICT weight, const half* RESTRICT bias, half* RESTRICT packed) {
   const size_t at = get_global_id(0);
   if (at >= static_cast<size_t>(GROUPS) * TILES_N * STEPS * TILE_N * TILE_K) return;
   const size_t step = at / TILE_K / TILE_N % STEPS, tile = at / TILE_K / TILE_N / STEPS;
-  const size_t depth = step * TILE_K + at % TILE_K, k = tile % TILES_N * TILE_N + at / TILE_K % TILE_N;
+  const size_t depth = step * TILE_K + at / 64 % VECTORS_K * 8 + at % 8, k = tile % TILES_N * TILE_N + at / 64 / VECTORS_K % (TILE_N / 8) * 8 + at / 8 % 8;
   const bool there = depth < DEPTH && k < KG;
   vstore_half(there ? vload_half((tile / TILES_N * KG + k) * DEPTH + depth, weight) : 0.0f, at, packed);
 }
