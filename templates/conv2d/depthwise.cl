@@ -17,24 +17,7 @@
 #define RAGGED_X (OW % (PX * WX) != 0)  // the last windows of a row may lie beyond the image
 #define RAGGED_Y (OH % (PY * WY) != 0)
 
-#if DTYPE == DTYPE_F16
-typedef half value_t;
-#define GET(i, p) vload_half(i, p)
-#define GET2(i, p) vloada_half2((i) / 2, p)
-#define GET4(i, p) vloada_half4((i) / 4, p)
-#define PUT(x, i, p) vstore_half(x, i, p)
-#define PUT2(v, i, p) vstorea_half2(v, (i) / 2, p)
-#define PUT4(v, i, p) vstorea_half4(v, (i) / 4, p)
-#else
-typedef float value_t;
-#define GET(i, p) (p)[i]
-#define GET2(i, p) (*(GLOBAL const float2*)((p) + (i)))
-#define GET4(i, p) (*(GLOBAL const float4*)((p) + (i)))
-#define PUT(x, i, p) (p)[i] = (x)
-#define PUT2(v, i, p) *(GLOBAL float2*)((p) + (i)) = (v)
-#define PUT4(v, i, p) *(GLOBAL float4*)((p) + (i)) = (v)
-#endif
-
+#include "values.h"
 #include "epilogue.h"
 
 // CHANNELS neighbouring values, aligned to as many.

@@ -10,25 +10,11 @@
 
 #define DEPTH (R * S * CG)
 
-// ---- values in memory ----
+#include "values.h"
 #if DTYPE == DTYPE_F16
-typedef half value_t;
 typedef ushort raw_t;  // a half that is only moved
-#define GET(i, p) vload_half(i, p)
-#define GET2(i, p) vloada_half2((i) / 2, p)
-#define GET4(i, p) vloada_half4((i) / 4, p)
-#define PUT(x, i, p) vstore_half(x, i, p)
-#define PUT2(x, y, i, p) vstorea_half2(make_float2(x, y), (i) / 2, p)
-#define PUT4(x, y, z, t, i, p) vstorea_half4(make_float4(x, y, z, t), (i) / 4, p)
 #else
-typedef float value_t;
 typedef float raw_t;
-#define GET(i, p) (p)[i]
-#define GET2(i, p) (*(GLOBAL const float2*)((p) + (i)))
-#define GET4(i, p) (*(GLOBAL const float4*)((p) + (i)))
-#define PUT(x, i, p) (p)[i] = (x)
-#define PUT2(x, y, i, p) *(GLOBAL float2*)((p) + (i)) = make_float2(x, y)
-#define PUT4(x, y, z, t, i, p) *(GLOBAL float4*)((p) + (i)) = make_float4(x, y, z, t)
 #endif
 
 // ---- values in local memory ----
@@ -130,8 +116,8 @@ DEVICE void FetchPixels(GLOBAL const value_t* input, int item, int step, const W
 #if SPLIT_K > 1
 #define FINISHED(x, channel) (x)
 #define STORE(x, i, p) (p)[i] = (x)
-#define STORE2(x, y, i, p) *(GLOBAL float2*)((p) + (i)) = make_float2(x, y)
-#define STORE4(x, y, z, t, i, p) *(GLOBAL float4*)((p) + (i)) = make_float4(x, y, z, t)
+#define STORE2(x, y, i, p) ((GLOBAL float2*)(p))[(i) / 2] = make_float2(x, y)
+#define STORE4(x, y, z, t, i, p) ((GLOBAL float4*)(p))[(i) / 4] = make_float4(x, y, z, t)
 #else
 #if BIAS
 #define FINISHED(x, channel) Activated((x) + GET(channel, bias))
@@ -139,8 +125,8 @@ DEVICE void FetchPixels(GLOBAL const value_t* input, int item, int step, const W
 #define FINISHED(x, channel) Activated(x)
 #endif
 #define STORE PUT
-#define STORE2 PUT2
-#define STORE4 PUT4
+#define STORE2(x, y, i, p) PUT2(make_float2(x, y), i, p)
+#define STORE4(x, y, z, t, i, p) PUT4(make_float4(x, y, z, t), i, p)
 #endif
 #if RESIDUAL && SPLIT_K == 1
 #define ADD(i, a) (a) += GET(i, residual);

@@ -31,16 +31,7 @@ typedef float4 sum4_t;
 typedef staged_t weight_t;
 #include "tile_product.h"
 
-#if DTYPE == DTYPE_F16
-typedef half value_t;
-#define GET(i, p) vload_half(i, p)
-#define PUT(x, i, p) vstore_half(x, i, p)
-#else
-typedef float value_t;
-#define GET(i, p) (p)[i]
-#define PUT(x, i, p) (p)[i] = (x)
-#endif
-
+#include "values.h"
 #include "epilogue.h"
 
 DEVICE int PaddedRows(int n) { return (n * (TILES_Y * TILES_X) + TILE_M - 1) / TILE_M * TILE_M; }
@@ -149,7 +140,7 @@ DEVICE void FetchWindows(GLOBAL const float* windows, int rows, int row0, int it
 #else
       const size_t at = (size_t)(step * TILE_K + FETCH_DEPTH(i)) * (size_t)rows + (size_t)(row0 + FETCH_PIXEL(i));
 #endif
-      const float4 v = *(GLOBAL const float4*)(windows + at);
+      const float4 v = ((GLOBAL const float4*)windows)[at / 4];
       next_windows[4 * j] = v.x, next_windows[4 * j + 1] = v.y, next_windows[4 * j + 2] = v.z, next_windows[4 * j + 3] = v.w;
     }
   }
@@ -213,13 +204,13 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT inpu
     const int row = tile_m * TILE_M + i / WIDTH_M * (GROUP_M * WIDTH_M) + item_m * WIDTH_M + i % WIDTH_M;
     UNROLL
     for (int j = 0; j < ITEM_N; j += WIDTH_N) {
-      GLOBAL float* at = to + ((size_t)row * COLUMNS + (size_t)(tile_n * TILE_N + j * GROUP_N + item_n * WIDTH_N));
+      const size_t at = (size_t)row * COLUMNS + (size_t)(tile_n * TILE_N + j * GROUP_N + item_n * WIDTH_N);
 #if WIDTH_N == 4
-      *(GLOBAL float4*)at = make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);
+      ((GLOBAL float4*)to)[at / 4] = make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);
 #elif WIDTH_N == 2
-      *(GLOBAL float2*)at = make_float2(sum[i][j], sum[i][j + 1]);
+      ((GLOBAL float2*)to)[at / 2] = make_float2(sum[i][j], sum[i][j + 1]);
 #else
-      *at = sum[i][j];
+      to[at] = sum[i][j];
 #endif
     }
   }
@@ -229,13 +220,13 @@ KERNEL GROUP_SIZE(ITEMS, 1, 1) void multiply(GLOBAL const value_t* RESTRICT inpu
     const int column = tile_n * TILE_N + j / WIDTH_N * (GROUP_N * WIDTH_N) + item_n * WIDTH_N + j % WIDTH_N;
     UNROLL
     for (int i = 0; i < ITEM_M; i += WIDTH_M) {
-      GLOBAL float* at = to + ((size_t)column * (size_t)rows + (size_t)(tile_m * TILE_M + i * GROUP_M + item_m * WIDTH_M));
+      const size_t at = (size_t)column * (size_t)rows + (size_t)(tile_m * TILE_M + i * GROUP_M + item_m * WIDTH_M);
 #if WIDTH_M == 4
-      *(GLOBAL float4*)at = make_float4(sum[i][j], sum[i + 1][j], sum[i + 2][j], sum[i + 3][j]);
+      ((GLOBAL float4*)to)[at / 4] = make_float4(sum[i][j], sum[i + 1][j], sum[i + 2][j], sum[i + 3][j]);
 #elif WIDTH_M == 2
-      *(GLOBAL float2*)at = make_float2(sum[i][j], sum[i + 1][j]);
+      ((GLOBAL float2*)to)[at / 2] = make_float2(sum[i][j], sum[i + 1][j]);
 #else
-      *at = sum[i][j];
+      to[at] = sum[i][j];
 #endif
     }
   }
@@ -269,6 +260,27 @@ KERNEL void transform_output(GLOBAL const value_t* RESTRICT input, GLOBAL const 
 #else
   const float first = 0.0f;
 #endif
+#if LAYOUT == LAYOUT_NCHW && OW % OUTPUT == 0  // whole rows, aligned to themselves
+  UNROLL
+  for (int i = 0; i < OUTPUT; ++i) {
+    if (y0 + i >= OH) continue;
+    const size_t at = (((size_t)image * K + (size_t)channel) * OH + (size_t)(y0 + i)) * OW + (size_t)x0;
+    const float* row = values + i * WINDOW;
+#if OUTPUT == 4
+    float4 sum = make_float4(row[0] + first, row[1] + first, row[2] + first, row[3] + first);
+#if RESIDUAL
+    sum += GET4(at, residual);
+#endif
+    PUT4(make_float4(Activated(sum.x), Activated(sum.y), Activated(sum.z), Activated(sum.w)), at, output);
+#else
+    float2 sum = make_float2(row[0] + first, row[1] + first);
+#if RESIDUAL
+    sum += GET2(at, residual);
+#endif
+    PUT2(make_float2(Activated(sum.x), Activated(sum.y)), at, output);
+#endif
+  }
+#else
   UNROLL
   for (int i = 0; i < OUTPUT * OUTPUT; ++i) {
     const int y = y0 + i / OUTPUT, x = x0 + i % OUTPUT;
@@ -280,6 +292,7 @@ KERNEL void transform_output(GLOBAL const value_t* RESTRICT input, GLOBAL const 
 #endif
     PUT(Activated(ADD_RESIDUAL(values[i / OUTPUT * WINDOW + i % OUTPUT] + first, at)), at, output);
   }
+#endif
 }
 
 // weight -> packed: [POINTS, TILES_N, ALIGNED_DEPTH, TILE_N], zeros beyond the last channel. One item: one 3x3 window.

@@ -89,12 +89,12 @@ DEVICE uchar Requantised(int sum, float scale) {
 
 #if SPLIT_K > 1
 #define FINISHED(x, channel) (x)
-#define STORE2(x, y, i, p) *(GLOBAL int2*)((p) + (i)) = make_int2(x, y)
-#define STORE4(x, y, z, t, i, p) *(GLOBAL int4*)((p) + (i)) = make_int4(x, y, z, t)
+#define STORE2(x, y, i, p) ((GLOBAL int2*)(p))[(i) / 2] = make_int2(x, y)
+#define STORE4(x, y, z, t, i, p) ((GLOBAL int4*)(p))[(i) / 4] = make_int4(x, y, z, t)
 #else
 #define FINISHED(x, channel) Requantised((x) + weight_packed[WEIGHTS + (size_t)(channel)], scale[channel])
 #define STORE2(x, y, i, p) (p)[i] = (x), (p)[(i) + 1] = (y)
-#define STORE4(x, y, z, t, i, p) *(GLOBAL uchar4*)((p) + (i)) = make_uchar4(x, y, z, t)
+#define STORE4(x, y, z, t, i, p) ((GLOBAL uchar4*)(p))[(i) / 4] = make_uchar4(x, y, z, t)
 #endif
 #define STORE(x, i, p) (p)[i] = (x)
 
