@@ -282,10 +282,10 @@ KERNEL GROUP_SIZE(GROUP, 1, 1) void roi_align(GLOBAL const stored_t* RESTRICT in
   // Adaptive samples lie at most a pixel apart.
   const bool listed = SAMPLING_RATIO > 0 || max(down.grid, across.grid) + 1 <= SLOTS;
   LOCAL_ARRAY(int, lengths, OUTPUT_HEIGHT + OUTPUT_WIDTH);
-  if (listed && share > 0.0f)
-    for (int i = item; i < OUTPUT_HEIGHT + OUTPUT_WIDTH; i += GROUP)
-      lengths[i] = i < OUTPUT_HEIGHT ? MakeTaps(down, i, map.h, share, row_taps + i * SLOTS)
-                                     : MakeTaps(across, i - OUTPUT_HEIGHT, map.w, 1.0f, column_taps + (i - OUTPUT_HEIGHT) * SLOTS);
+  for (int i = item; i < OUTPUT_HEIGHT + OUTPUT_WIDTH; i += GROUP)
+    lengths[i] = !listed || share == 0.0f ? 0  // NVRTC may read it before it asks
+                 : i < OUTPUT_HEIGHT      ? MakeTaps(down, i, map.h, share, row_taps + i * SLOTS)
+                                          : MakeTaps(across, i - OUTPUT_HEIGHT, map.w, 1.0f, column_taps + (i - OUTPUT_HEIGHT) * SLOTS);
 #else
   const bool listed = SAMPLING_RATIO > 0 || 2 * max(down.grid, across.grid) <= SLOTS;
   if (listed && share > 0.0f)
