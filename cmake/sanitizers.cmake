@@ -40,7 +40,7 @@ endfunction()
 function(lathe_sanitize target sanitizer)
   # GCC 12 takes what sanitizers add for uses of uninitialised memory (its bug 105562).
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
-  target_compile_options(${target} PRIVATE -fsanitize=${sanitizer} -fno-omit-frame-pointer -fno-sanitize-recover=all -O1)
+  target_compile_options(${target} PRIVATE -fsanitize=${sanitizer} -fno-omit-frame-pointer -fno-sanitize-recover=all -Og)
   target_link_options(${target} PRIVATE -fsanitize=${sanitizer})
 endfunction()
 
