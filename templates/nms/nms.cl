@@ -380,7 +380,6 @@ KERNEL GROUP_SIZE(GROUP, 1, 1) void suppress(GLOBAL const stored_t* boxes, GLOBA
   const bool done = results >= MAX_OUT || first + CHUNK >= at.states->candidates;
   if (done)
     for (int i = results + item; i < MAX_OUT; i += GROUP) keep[i] = -1;
-  barrier(CLK_GLOBAL_MEM_FENCE);
   if (item == 0) {
     at.states->results = results;
     at.states->done = done;
