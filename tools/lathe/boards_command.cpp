@@ -133,7 +133,7 @@ int Run(const CommonOptions& common, const BoardsFlags& flags) {
 void RegisterBoards(CLI::App& app, CommonOptions& common, Action& chosen) {
   CLI::App* command = app.add_subcommand("boards", "Show boards: targets, state, who holds them, temperature, queue, last error");
   auto flags = std::make_shared<BoardsFlags>();
-  command->add_option("boards", flags->boards, "HOST:PORT[,HOST:PORT…]")->required();
+  Parsed(command->add_option("boards", flags->boards, "HOST:PORT[,HOST:PORT…]"), ParseEndpoints)->required();
   command->add_option("--certs", flags->certs, "Directory with ca.pem, client.pem, client.key for boards beyond loopback");
   command->add_flag("--watch", flags->watch, "Again and again, until Ctrl-C");
   AddDuration(*command, "--every", flags->seconds, "With --watch: between looks")->capture_default_str()->check(CLI::Range(0.1, 3600.0));

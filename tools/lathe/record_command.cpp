@@ -13,6 +13,7 @@
 #include "tools/lathe/progress_line.h"
 #include "tools/lathe/stop_signal.h"
 #include "tools/lathe/table.h"
+#include "tools/number_check.h"
 
 namespace lathe {
 namespace {
@@ -130,7 +131,7 @@ void RegisterRecord(CLI::App& app, CommonOptions& common, Action& chosen) {
   command->add_option("--workload", flags->workload, "OPERATOR:attribute=value,…")->required();
   command->add_option("--out", flags->out, "Writes OUT.json, OUT.csv.gz, OUT.samples.csv.gz")->required();
   command->add_option("--fix", flags->fixes, "PARAMETER=VALUE or PARAMETER=VALUE,VALUE: only these; repeatable")->delimiter(';');
-  command->add_option("--most", flags->most, "Refuse a space with more configurations")->capture_default_str();
+  command->add_option("--most", flags->most, "Refuse a space with more configurations")->check(WholeFromOne())->capture_default_str();
   command->add_option("--log", flags->log, "Tuning log that the measurements go to (default: OUT.db)");
   Parsed(command->add_option("--target", flags->target, "cpu, opencl (the first device), opencl:1 (another)"), CheckTargetChoice)
       ->capture_default_str();

@@ -15,6 +15,7 @@
 #include "measure/target_choice.h"
 #include "measure/toolchain_profile.h"
 #include "rpc/client/remote_measurer.h"
+#include "rpc/endpoint.h"
 #include "tools/lathe/command.h"
 #include "tools/lathe/machine_limits.h"
 #include "tools/lathe/progress_line.h"
@@ -149,6 +150,8 @@ bool TakesTemplate(const SessionOptions& options, const std::string& operator_na
 std::string Contradiction(const SessionOptions& options, std::optional<bool> build_only) {
   if (!options.toolchain.empty() && options.target != "cpu")
     return fmt::format("--toolchain '{}' builds for the cpu, --target is {}", options.toolchain, options.target);
+  if (options.board != "local")
+    if (const auto endpoints = ParseEndpoints(options.board); !endpoints) return "--board: " + endpoints.error().message;
   if (!options.toolchain.empty() && options.board == "local")
     return fmt::format("--toolchain '{}' is for boards: name one with --board", options.toolchain);
   if (!options.lock_clocks.empty() && (options.board != "local" || !options.target.starts_with("cuda")))
