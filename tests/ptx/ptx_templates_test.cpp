@@ -114,7 +114,8 @@ TEST_P(PtxTemplates, AreRightAndNothingIsFound) {
       const std::vector<Workload> shapes = SmallShapes(*op, *tmpl, shop->target());
       const size_t count = std::min(most_shapes, shapes.size());
       for (size_t i = 0; i < count; ++i) {
-        const Workload& shape = shapes[i * shapes.size() / count];  // spread over the list: the smallest alone are too much alike
+        // From the smallest to the largest, which large tiles fit.
+        const Workload& shape = shapes[count == 1 ? 0 : i * (shapes.size() - 1) / (count - 1)];
         const Result<Space> space = tmpl->SpaceFor(*op, shape, shop->target());
         ASSERT_TRUE(space) << space.error().message;
         for (size_t n = 0; n <= configs; ++n) {
