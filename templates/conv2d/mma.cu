@@ -4,8 +4,9 @@
 // A block has WARPS_M x WARPS_N warps; each makes FRAGMENTS_M x FRAGMENTS_N pieces of 16 pixels by 16 channels, in f32. A step's TILE_K halves
 // of each pixel and each channel lie in rows of shared memory, PAD halves apart; eight halves are copied at once, which CG % 8 == 0 makes
 // possible. Eight neighbouring threads copy the same columns of eight rows: with a PAD these lie in different banks, as the eight that a
-// warp's matrix load reads together do. From sm_80 on the copies are asynchronous and STAGES deep, zeros of the border included; before, the next step waits in registers.
-// A finished piece goes through shared memory, because which element a thread holds is the architecture's own affair.
+// warp's matrix load reads together do. From sm_80 on the copies are asynchronous and STAGES deep, zeros of the border included; before, the
+// next step waits in registers. A finished piece goes through shared memory, because which element a thread holds is the architecture's own
+// affair.
 
 #define WARPS (WARPS_M * WARPS_N)
 #define ITEMS (32 * WARPS)
@@ -86,7 +87,7 @@ DEVICE void Clear(Sum& sum) {
 }
 // ---- end of the machine ----
 
-#define GET(i, p) vload_half(i, p)
+#include "values.h"
 #include "epilogue.h"
 
 // An item's j-th copy: its row among the tile's, and which eight of the row.

@@ -20,7 +20,8 @@ class AccessCounts {
 
   using Lanes = std::vector<std::pair<uint32_t, uint64_t>>;  // which take part, and each one's address
 
-  // A request: what the lanes of a warp ask for by one instruction. wmma's are not counted: which lane reads what is not known.
+  // A request: what the lanes of a warp ask for by one instruction. Not counted: wmma's, for which lane reads what is not known; atomic and
+  // generic ones.
   void Note(const Instruction& instruction, bool is_shared, uint32_t bytes_of_lane, const Lanes& lanes);
   void EndLaunch(const Grid& grid);
 

@@ -61,10 +61,9 @@ T ExtractBits(T a, uint32_t position, uint32_t length) {
   length &= 0xff;
   Unsigned<T> field = position < bits ? static_cast<Unsigned<T>>(a) >> position : 0;
   if (length < bits) field &= (Unsigned<T>{1} << length) - 1;
-  if constexpr (std::is_signed_v<T>) {  // the field's top bit, or the number's where the field goes beyond it
-    const uint32_t top = std::min(position + length - 1, bits - 1);
-    if (length > 0 && length < bits && (static_cast<Unsigned<T>>(a) >> top & 1) != 0) field |= ~Unsigned<T>{0} << length;
-    if (length >= bits && position > 0 && a < 0) field |= position < bits ? ~(~Unsigned<T>{0} >> position) : ~Unsigned<T>{0};
+  if constexpr (std::is_signed_v<T>) {  // the field's top bit, or the number's where the field goes beyond it, fills what is above
+    const uint32_t top = std::min(position + length - 1, bits - 1), taken = position < bits ? std::min(length, bits - position) : 0;
+    if (length > 0 && taken < bits && (static_cast<Unsigned<T>>(a) >> top & 1) != 0) field |= ~Unsigned<T>{0} << taken;
   }
   return static_cast<T>(field);
 }
@@ -114,7 +113,7 @@ float FusedDown(float a, float b, float c) {
     result = std::nextafter(result, -std::numeric_limits<float>::infinity());
   return result;
 }
-// "2^126 < |b| < 2^128 gives 0", and for an infinite a a NaN: the PTX ISA's words about div.approx and div.full's sibling.
+// "2^126 < |b| < 2^128 gives 0", and for an infinite a a NaN: the PTX ISA's words about div.approx.
 float ApproximateQuotient(float a, float b) {
   const float size = std::abs(b);
   if (size > 0x1p126f && std::isfinite(size)) return std::isfinite(a) ? 0.0f : std::numeric_limits<float>::quiet_NaN();
@@ -242,7 +241,8 @@ void AddOthers(Forms& forms) {
   forms["sqrt.approx.f32"] = Each<[](float a) { return std::sqrt(a); }>();
   forms["rcp.approx.f32"] = Each<[](float a) { return 1 / a; }>();
   forms["rcp.approx.ftz.f32"] = Each<[](float a) { return Flushed(1 / Flushed(a)); }>();
-  forms["div.approx.f32"] = forms["div.full.f32"] = Each<&ApproximateQuotient>();
+  forms["div.approx.f32"] = Each<&ApproximateQuotient>();
+  forms["div.full.f32"] = Each<[](float a, float b) { return a / b; }>();
 }
 
 }  // namespace

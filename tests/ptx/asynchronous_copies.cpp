@@ -1,5 +1,4 @@
 // cp.async: copies from global to shared memory that a thread begins, gathers in groups, and waits for.
-#include <algorithm>
 #include <cstdlib>
 
 #include "decoding.h"
@@ -17,13 +16,23 @@ void BeginCopies(Warp& warp, const Instruction& instruction) {
     PendingCopy copy;
     const uint64_t to = AddressOf(warp, instruction, instruction.at[4], lane);
     copy.bytes = instruction.bytes;
-    copy.from_bytes = has_from_bytes ? std::min<uint32_t>(warp.Get<uint32_t>(instruction.at[2], lane), copy.bytes) : copy.bytes;
+    copy.from_bytes = has_from_bytes ? warp.Get<uint32_t>(instruction.at[2], lane) : copy.bytes;
     copy.from = warp.Get<uint64_t>(instruction.at[1], lane);
     copy.instruction = &instruction;
     copy.to = SharedOffset(warp, instruction, lane, to, copy.bytes, copy.bytes);
     if (copy.from % copy.bytes != 0) {
       Report(warp, lane, instruction, "misaligned", "copies from an address that is no multiple of " + std::to_string(copy.bytes));
       throw Fault{kMisalignedAddress};
+    }
+    if (copy.from_bytes > copy.bytes) {
+      Report(warp, lane, instruction, "size", "copies " + std::to_string(copy.from_bytes) + " bytes to " + std::to_string(copy.bytes));
+      throw Fault{kLaunchFailed};
+    }
+    // Here, for copies that nobody waits for, too; what else there is to see of what it reads, when it has ended.
+    if (DeviceMemory& memory = *block.grid->memory; copy.from_bytes > 0 && memory.Find(copy.from, copy.from_bytes) == nullptr) {
+      Report(warp, lane, instruction, "out of bounds",
+             "copies " + std::to_string(copy.from_bytes) + " bytes of global memory, " + memory.Describe(copy.from));
+      throw Fault{kIllegalAddress};
     }
     if (const AccessShadow::Conflict conflict = block.shadow.BeginCopy(copy.to, copy.bytes, WhoIs(warp, lane));
         conflict.kind != AccessShadow::Conflict::kNone)
@@ -101,7 +110,6 @@ void DecodeCopy(Decoding& decoding, Instruction& instruction) {
       instruction.at[2] = decoding.Slot(operands[3], 4);
       instruction.count = 2;
     }
-    instruction.cached = false;
     decoding.NoteAccess(instruction.bytes);
     instruction.run = &BeginCopies;
   } else {

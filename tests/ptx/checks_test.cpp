@@ -160,6 +160,7 @@ TEST(Checks, FindCopiesThatNobodyWaitedForOrThatComeTooEarly) {
   EXPECT_EQ(See(stage + copy + wait + barrier + read + barrier + copy).findings, "");
   EXPECT_EQ(See(stage + "add.s64 %rd13, %rd13, 120;\n" + copy + wait).code, kMisalignedAddress);
   EXPECT_EQ(See(stage + "add.s64 %rd13, %rd13, 128;\n" + copy + wait).code, kIllegalAddress);
+  EXPECT_EQ(See(stage + "add.s64 %rd13, %rd13, 128;\n" + copy).code, kIllegalAddress) << "nor may one that nobody waits for";
 }
 
 TEST(Checks, FindBarriersThatNotAllReach) {
@@ -178,6 +179,7 @@ TEST(Checks, FindLanesThatAreWaitedForInVain) {
   EXPECT_EQ(seen.code, kLaunchTimeout);
   EXPECT_THAT(seen.findings, HasSubstr("waits for lanes of its warp that never come"));
   EXPECT_THAT(See("shfl.sync.idx.b32 %r1, %r0, 40, 31, 15;", {4, 1, 1}).findings, HasSubstr("lane 8, which takes no part"));
+  EXPECT_THAT(See("bar.warp.sync 3;").findings, HasSubstr("waits for some lanes of its warp alone"));
   EXPECT_EQ(See("setp.lt.s32 %p1, %r0, 5;\n@%p1 ret;\nbar.warp.sync -1;").code, 0) << "who has exited is not waited for";
 }
 

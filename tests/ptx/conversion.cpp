@@ -156,6 +156,9 @@ void DecodeConversion(Decoding& decoding, Instruction& instruction) {
     instruction.at[1] = decoding.Slot(decoding.text().operands[1], &instruction.address_bytes);
   if (instruction.address_bytes < from_bytes || instruction.value_bytes < BytesOfType('.' + words[words.size() - 2], decoding.text().line))
     decoding.Refuse("a register is too small");
+  const std::string& to = words[words.size() - 2];
+  if (to[0] == 'f' && instruction.value_bytes != BytesOfType('.' + to, decoding.text().line))
+    decoding.Refuse("only whole numbers are widened to their register");
 }
 
 }  // namespace

@@ -29,7 +29,6 @@ class Decoding {
   virtual uint32_t Slot(const OperandText& operand, uint8_t bytes) = 0;
   // The slot of a register of any size.
   virtual uint32_t Slot(const OperandText& operand, uint8_t* bytes) = 0;
-  virtual uint32_t NumberSlot(uint64_t bits, uint8_t bytes) = 0;
   // Slot, size and offset of "[%rd1+4]", "[table+4]", "[%r1]".
   virtual void Address(const OperandText& operand, Instruction& instruction) = 0;
   virtual uint32_t Label(const OperandText& operand) = 0;

@@ -39,8 +39,6 @@ void DeviceMemory::Add(uint64_t address, uint64_t bytes, bool read_only) {
   allocations_.emplace(address, std::move(allocation));
 }
 
-void DeviceMemory::Remove(uint64_t address) { Free(address); }
-
 DeviceMemory::Allocation* DeviceMemory::FindAmongAll(uint64_t address, uint64_t bytes) {
   auto after = allocations_.upper_bound(address);
   if (after == allocations_.begin()) return nullptr;

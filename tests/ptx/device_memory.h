@@ -35,7 +35,6 @@ class DeviceMemory {
   bool Free(uint64_t address);        // false: nothing was allocated there
   // Memory of somebody else's that kernels may read, or also write: a module's variables.
   void Add(uint64_t address, uint64_t bytes, bool read_only);
-  void Remove(uint64_t address);
 
   // The allocation that these bytes lie in, all of them; null where none.
   Allocation* Find(uint64_t address, uint64_t bytes) {

@@ -72,13 +72,10 @@ TEST(Execution, ShufflesRegistersOfAWarp) {
   Interpreter machine;
   const uint64_t to = machine.Room(4 * 32 * 4);
   const std::string text = KernelText(
-      "shfl.sync.down.b32 %r1, %r0, 5, 31, -1;\nshfl.sync.bfly.b32 %r2, %r0, 16, 31, -1;\nshfl.sync.idx.b32 %r3, %r0, 3, 6175, "
-      "-1;\n"  // 0x181f:
-               // of
-               // 8
-      "shfl.sync.up.b32 %r4, %r0, 1, 0, -1;\nst.global.u32 [%rd1], %r1;\nst.global.u32 [%rd1+128], %r2;\nst.global.u32 [%rd1+256], "
-      "%r3;\n"
-      "st.global.u32 [%rd1+384], %r4;");
+      "shfl.sync.down.b32 %r1, %r0, 5, 31, -1;\nshfl.sync.bfly.b32 %r2, %r0, 16, 31, -1;\n"
+      "shfl.sync.idx.b32 %r3, %r0, 3, 0x181f, -1;\n"  // segments of 8 lanes
+      "shfl.sync.up.b32 %r4, %r0, 1, 0, -1;\nst.global.u32 [%rd1], %r1;\nst.global.u32 [%rd1+128], %r2;\n"
+      "st.global.u32 [%rd1+256], %r3;\nst.global.u32 [%rd1+384], %r4;");
   ASSERT_EQ(machine.Run(text, {32, 1, 1}, {to, 0, 0}), 0);
   EXPECT_EQ(machine.findings(), "");
   const std::vector<uint32_t> result = machine.Get<uint32_t>(to, 128);

@@ -72,6 +72,8 @@ TEST(Instructions, ComputeWholeNumbersAsC) {
       {"bfe.u32 %r9, %r1, 5, 9;", [](uint32_t a, uint32_t) { return a >> 5 & 0x1ff; }},
       {"bfe.s32 %r9, %r1, 24, 8;", [](uint32_t a, uint32_t) { return U(S(a) >> 24); }},
       {"bfe.s32 %r9, %r1, 8, 8;", [](uint32_t a, uint32_t) { return U(static_cast<int8_t>(a >> 8)); }},
+      {"bfe.s32 %r9, %r1, 28, 8;", [](uint32_t a, uint32_t) { return U(S(a) >> 28); }},
+      {"bfe.s32 %r9, %r1, 40, 8;", [](uint32_t a, uint32_t) { return S(a) < 0 ? ~0U : 0; }},
       {"bfe.u32 %r9, %r1, 8, 0;", [](uint32_t, uint32_t) { return 0; }},
       {"bfi.b32 %r9, %r1, %r2, 8, 16;", [](uint32_t a, uint32_t b) { return (b & 0xff0000ff) | (a & 0xffff) << 8; }},
       {"prmt.b32 %r9, %r1, %r2, 30292;", [](uint32_t a, uint32_t b) { return (a & 0) | b; }},  // 0x7654: all of b

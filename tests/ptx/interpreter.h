@@ -54,7 +54,7 @@ class Interpreter {
     for (const Variable& variable : (*module)->variables)
       memory_.Add(reinterpret_cast<uint64_t>(variable.memory.get()), variable.bytes, variable.read_only);
     const int code = RunGrid(grid);
-    for (const Variable& variable : (*module)->variables) memory_.Remove(reinterpret_cast<uint64_t>(variable.memory.get()));
+    for (const Variable& variable : (*module)->variables) memory_.Free(reinterpret_cast<uint64_t>(variable.memory.get()));
     return code;
   }
 

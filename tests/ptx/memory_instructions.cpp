@@ -130,6 +130,7 @@ void DecodeParameterLoad(Decoding& decoding, Instruction& instruction, const std
 void DecodeLoadOrStore(Decoding& decoding, Instruction& instruction) {
   decoding.ExpectOperands(2);
   const Words words = decoding.Words();
+  if (words.size() < 2) decoding.Refuse("its type is missing");
   const bool loads = words[0] == "ld";
   const std::string& type = words.back();
   if (loads && words[1] == "param" && words.size() == 3) return DecodeParameterLoad(decoding, instruction, type);
@@ -225,9 +226,9 @@ void DecodeAtomic(Decoding& decoding, Instruction& instruction) {
     instruction.run = AtomicOf<int64_t>(operation);
   else if (type == "f32")
     instruction.run = AtomicOf<float>(operation);
-  else if (instruction.bytes == 4)
+  else if (type[0] != 'f' && instruction.bytes == 4)
     instruction.run = AtomicOf<uint32_t>(operation);
-  else if (instruction.bytes == 8)
+  else if (type[0] != 'f' && instruction.bytes == 8)
     instruction.run = AtomicOf<uint64_t>(operation);
   if (instruction.run == nullptr) decoding.Refuse("this operation on this type is not known");
 }

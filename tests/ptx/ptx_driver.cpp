@@ -7,6 +7,7 @@
 //                     winograd_gpu multiplies rows of its workspace that nobody fills, and uses none of the products
 #include <time.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -48,13 +49,13 @@ struct LoadedModule {
 };
 
 struct Driver {
-  std::mutex mutex;  // everything below
+  std::mutex mutex;  // everything below but `broken`
   lathe::CudaArchitecture architecture;
   std::string name;
   lathe::ptx::DeviceMemory memory;
   Findings findings;
   std::set<LoadedModule*> modules;
-  int broken = 0;  // by a kernel: every later call that waits says so
+  std::atomic<int> broken = 0;  // by a kernel: every later call that waits says so
 };
 
 Driver& TheDriver() {
@@ -249,6 +250,7 @@ int cuMemcpyHtoDAsync_v2(unsigned long long to, const void* from, size_t bytes, 
 int cuMemcpyDtoHAsync_v2(void* to, unsigned long long from, size_t bytes, void*) { return cuMemcpyDtoH_v2(to, from, bytes); }
 
 int cuModuleLoadData(void** module, const void* image) {
+  const std::lock_guard lock(TheDriver().mutex);
   if (std::memcmp(image, "\177ELF", 4) == 0) {
     Say("load a module: this is a cubin, and here PTX is interpreted; compile with libptx_nvrtc.so");
     return kInvalidPtx;
@@ -264,7 +266,6 @@ int cuModuleLoadData(void** module, const void* image) {
     Say("load a module: it is for " + target + ", the device is sm_" + std::to_string(TheDriver().architecture.capability));
     return kInvalidPtx;
   }
-  const std::lock_guard lock(TheDriver().mutex);
   auto whole = std::make_unique<LoadedModule>();
   whole->module = std::move(*loaded);
   for (const lathe::ptx::Variable& variable : whole->module->variables)
@@ -279,7 +280,7 @@ int cuModuleUnload(void* module) {
   auto* loaded = static_cast<LoadedModule*>(module);
   if (TheDriver().modules.erase(loaded) == 0) return kInvalidHandle;
   for (const lathe::ptx::Variable& variable : loaded->module->variables)
-    TheDriver().memory.Remove(reinterpret_cast<uint64_t>(variable.memory.get()));
+    TheDriver().memory.Free(reinterpret_cast<uint64_t>(variable.memory.get()));
   delete loaded;
   return kSuccess;
 }
@@ -295,6 +296,7 @@ int cuFuncSetAttribute(void* function, int attribute, int value) {
   constexpr int kMaxDynamicShared = 8;
   auto* of = static_cast<Function*>(function);
   if (attribute != kMaxDynamicShared || value < 0) return kInvalidValue;
+  const std::lock_guard lock(TheDriver().mutex);
   if (of->kernel->shared_bytes + static_cast<uint64_t>(value) > TheDriver().architecture.local_per_group) return kInvalidValue;
   of->most_dynamic = static_cast<uint64_t>(value);
   return kSuccess;

@@ -170,6 +170,10 @@ class WarpRun {
     const Instruction& instruction = kernel_.code[group.pc];
     const uint32_t first = static_cast<uint32_t>(std::countr_zero(group.lanes));
     const Mask awaited = Awaited(warp_, instruction, first);
+    if ((warp_.live & ~awaited) != 0) {
+      Report(warp_, first, instruction, "mask", "waits for some lanes of its warp alone, which is not modelled");
+      throw Fault{kLaunchFailed};
+    }
     if ((awaited & warp_.live & ~group.lanes) != 0) return false;
     for (uint32_t lane = 0; lane < kLanes; ++lane) {
       if ((group.lanes >> lane & 1) == 0) continue;

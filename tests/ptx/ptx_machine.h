@@ -30,7 +30,6 @@ namespace lathe::ptx {
 // Codes of the CUDA driver.
 enum LaunchCode : int {
   kLaunched = 0,
-  kInvalidValue = 1,
   kIllegalAddress = 700,
   kMisalignedAddress = 716,
   kLaunchTimeout = 702,  // a deadlock: a device would hang

@@ -79,7 +79,7 @@ class KernelLoader : public Decoding {
     return found->second.slot;
   }
 
-  uint32_t NumberSlot(uint64_t bits, uint8_t bytes) override {
+  uint32_t NumberSlot(uint64_t bits, uint8_t bytes) {
     const auto [found, is_new] = numbers_.emplace(std::pair(bytes, bits), 0);
     if (!is_new) return found->second;
     found->second = NewSlot(bytes);

@@ -171,7 +171,7 @@ class Parser {
   // .reg .b32 %r<5>, %x;
   void Registers(KernelText& kernel) {
     const uint8_t bytes = BytesOfType(Word(), tokens_[at_].line);
-    if (bytes > 8) Refuse("registers of 128 bits are not known");
+    if (bytes == 1 || bytes > 8) Refuse("registers of 8 and of 128 bits are not known");
     do {
       const std::string name = Word();
       if (!Take("<")) {

@@ -22,6 +22,7 @@ constexpr double kMostFlops = 3e6;  // some hundred million lanes' instructions 
 class PtxTemplates : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
+    if (const char* nvrtc = std::getenv("LATHE_NVRTC"); nvrtc != nullptr) nvrtc_before_ = nvrtc;
     const std::string worker = std::string(LATHE_BIN_DIR) + "/lathe-worker";
     const Result<CudaCompiler> compiler = ChooseCudaCompiler(ListCudaCompilers(worker), GetParam());
     if (!compiler || compiler->is_nvcc)
@@ -29,7 +30,6 @@ class PtxTemplates : public testing::TestWithParam<const char*> {
     Result<TempDir> dir = TempDir::Create("ptx");
     ASSERT_TRUE(dir);
     dir_.emplace(std::move(*dir));
-    if (const char* nvrtc = std::getenv("LATHE_NVRTC"); nvrtc != nullptr) nvrtc_before_ = nvrtc;
     ::setenv("LATHE_PTX_NVRTC", compiler->path.c_str(), 1);
     ::setenv("LATHE_NVRTC", LATHE_PTX_NVRTC_LIBRARY, 1);
     ::setenv("LATHE_CUDA_DRIVER", LATHE_PTX_DRIVER_LIBRARY, 1);

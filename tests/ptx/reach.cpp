@@ -131,9 +131,9 @@ uint8_t* ReachShared(Warp& warp, const Instruction& instruction, uint32_t lane, 
   return at;
 }
 
-uint8_t* ReachLocal(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes) {
+uint8_t* ReachLocal(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, Access access) {
   const uint64_t of_lane = warp.block->grid->kernel->local_bytes;
-  CheckAlignment(warp, instruction, lane, address, bytes, Access::kLoad);
+  CheckAlignment(warp, instruction, lane, address, bytes, access);
   if (address >= of_lane || bytes > of_lane - address) {
     Report(warp, lane, instruction, "out of bounds",
            "accesses " + std::to_string(bytes) + " bytes at " + std::to_string(address) + " of its local memory, of which there are " +

@@ -13,7 +13,7 @@ uint8_t* ReachGlobal(Warp& warp, const Instruction& instruction, uint32_t lane, 
                      const void* from = nullptr);
 uint8_t* ReachShared(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, Access access,
                      const void* from = nullptr);
-uint8_t* ReachLocal(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes);
+uint8_t* ReachLocal(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, Access access);
 
 // Where shared bytes begin that an instruction of the whole warp, or an asynchronous copy, accesses; bounds are checked and nothing else.
 uint64_t SharedOffset(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes, uint32_t alignment);
@@ -37,7 +37,7 @@ inline uint8_t* Reach(Warp& warp, const Instruction& instruction, uint32_t lane,
     address &= ~kWindowMask;
   }
   if (space == Space::kShared) return ReachShared(warp, instruction, lane, address, bytes, access, from);
-  if (space == Space::kLocal) return ReachLocal(warp, instruction, lane, address, bytes);
+  if (space == Space::kLocal) return ReachLocal(warp, instruction, lane, address, bytes, access);
   return ReachGlobal(warp, instruction, lane, address, bytes, access, from);
 }
 
