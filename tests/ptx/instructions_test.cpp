@@ -240,12 +240,18 @@ TEST(Instructions, ThatAreNotKnownAreNamed) {
            {"bra nowhere;", "nowhere"},
            {"st.global.u32 [%r1], %r2;", "too small for an address"},
            {"ld.param.u64 %rd1, [z];", "'z'"},
+           {"ld %r1, [%rd1];", "its type is missing"},
+           {"red.global.add.f64 [%rd1], %rd2;", "this operation on this type"},
+           {"cvt.rn.f16.f32 %r1, %f1;", "only whole numbers are widened"},
+           {".reg .b8 %b1;", "registers of 8"},
+           {"mov.u32 %r1, 5q;", "5q"},
            {"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%r1}, {%r1}, {%r1}, {%r1};", "not known"}}) {
     const Result<std::unique_ptr<Module>> module = LoadModule(KernelText(body));
     ASSERT_FALSE(module) << body;
     EXPECT_THAT(module.error().message, testing::HasSubstr(word));
     EXPECT_THAT(module.error().message, testing::HasSubstr("line 1")) << "the line is told";
   }
+  EXPECT_FALSE(LoadModule(KernelText("ret;", ".const .align 4 .f32 table[2] = {0.5, 1.5};\n"))) << "a half is no whole number";
   EXPECT_FALSE(LoadModule(""));
   EXPECT_FALSE(LoadModule("no PTX"));
   EXPECT_FALSE(LoadModule(KernelText("/*")));

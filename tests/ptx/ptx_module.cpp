@@ -60,7 +60,7 @@ class KernelLoader : public Decoding {
   const InstructionText& text() const override { return *text_; }
 
   uint32_t Slot(const OperandText& operand, uint8_t bytes) override {
-    if (operand.kind == OperandText::Kind::kNumber) return NumberSlot(BitsOf(operand.number, bytes), bytes);
+    if (operand.kind == OperandText::Kind::kNumber) return NumberSlot(BitsOf(operand.number, bytes, text_->line), bytes);
     if (operand.kind != OperandText::Kind::kName) Refuse("a register or a number should stand here");
     if (const auto address = addresses_.find(operand.name); address != addresses_.end()) {
       if (bytes != 4 && bytes != 8) Refuse("an address has 4 or 8 bytes");
@@ -196,20 +196,6 @@ class KernelLoader : public Decoding {
     if (decoder == Instructions().decoders.end()) Refuse("this instruction is not known");
     decoder->second(*this, instruction);
     return instruction;
-  }
-
-  uint64_t BitsOf(const std::string& number, uint8_t bytes) const {
-    const std::string start = number.substr(0, 2);
-    if (start == "0f" || start == "0F" || start == "0d" || start == "0D") {
-      if (bytes != (number[1] == 'f' || number[1] == 'F' ? 4 : 8)) Refuse("'" + number + "' has another size");
-      return std::strtoull(number.c_str() + 2, nullptr, 16);
-    }
-    if (number.find('.') != std::string::npos) Refuse("'" + number + "': decimal fractions are not known");
-    const char* digits = number.c_str() + (number[0] == '-' ? 1 : 0);
-    char* end = nullptr;
-    const uint64_t value = std::strtoull(digits, &end, 0);
-    if (*end != 0 && std::string(end) != "U") Refuse("'" + number + "' is no number");
-    return number[0] == '-' ? 0 - value : value;
   }
 
   const KernelText& kernel_text_;

@@ -219,7 +219,8 @@ class Parser {
       const bool list = Take("{");
       do {
         if (list && Next() == "}") break;
-        const uint64_t bits = Bits(Number(), element);
+        const uint32_t line = tokens_[at_].line;
+        const uint64_t bits = BitsOf(Number(), element, line);
         for (uint8_t i = 0; i < element; ++i) variable.initial.push_back(static_cast<uint8_t>(bits >> (8 * i)));
       } while (list && Take(","));
       if (list) Expect("}");
@@ -234,13 +235,6 @@ class Parser {
     const std::string sign = Take("-") ? "-" : "";
     if (std::isdigit(static_cast<unsigned char>(Next()[0])) == 0) Refuse("'" + Next() + "' is no number");
     return sign + Word();
-  }
-
-  uint64_t Bits(const std::string& number, uint8_t bytes) const {
-    if (number.rfind("0f", 0) == 0 || number.rfind("0F", 0) == 0 || number.rfind("0d", 0) == 0 || number.rfind("0D", 0) == 0)
-      return std::strtoull(number.c_str() + 2, nullptr, 16);
-    if (bytes == 0) Refuse("predicates have no values here");
-    return number[0] == '-' ? 0 - std::strtoull(number.c_str() + 1, nullptr, 0) : std::strtoull(number.c_str(), nullptr, 0);
   }
 
   InstructionText Instruction() {
@@ -312,6 +306,20 @@ uint8_t BytesOfType(const std::string& type, uint32_t line) {
       if (bits == std::to_string(8 * bytes)) return bytes;
   }
   throw Refusal("type '" + type + "' is not known", line);
+}
+
+uint64_t BitsOf(const std::string& number, uint8_t bytes, uint32_t line) {
+  const std::string start = number.substr(0, 2);
+  if (start == "0f" || start == "0F" || start == "0d" || start == "0D") {
+    if (bytes != (number[1] == 'f' || number[1] == 'F' ? 4 : 8)) throw Refusal("'" + number + "' has another size", line);
+    return std::strtoull(number.c_str() + 2, nullptr, 16);
+  }
+  if (number.find('.') != std::string::npos) throw Refusal("'" + number + "': decimal fractions are not known", line);
+  const char* digits = number.c_str() + (number[0] == '-' ? 1 : 0);
+  char* end = nullptr;
+  const uint64_t value = std::strtoull(digits, &end, 0);
+  if (*end != 0 && std::string(end) != "U") throw Refusal("'" + number + "' is no number", line);
+  return number[0] == '-' ? 0 - value : value;
 }
 
 ModuleText Parse(const std::string& text) { return Parser(text).Run(); }

@@ -73,5 +73,7 @@ ModuleText Parse(const std::string& text);
 
 // Bytes of ".f32", ".b64", ".pred" (0). Throws Refusal.
 uint8_t BytesOfType(const std::string& type, uint32_t line);
+// The bits of a number for so many bytes: 12, -5, 0x1f, 7U, 0f3F800000, 0d3FF0000000000000.
+uint64_t BitsOf(const std::string& number, uint8_t bytes, uint32_t line);
 
 }  // namespace lathe::ptx
