@@ -6,7 +6,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "interpreter.h"
+#include "test_machine.h"
 
 namespace lathe::ptx {
 namespace {
@@ -21,11 +21,11 @@ struct Seen {
 
 // A kernel on 64 threads: a: 64 numbers, b: room for 64, c: 128 bytes with numbers.
 Seen See(const std::string& body, std::array<uint32_t, 3> threads = {64, 1, 1}) {
-  Interpreter machine;
+  TestMachine machine;
   const std::vector<uint32_t> numbers(64, 3), few(32, 4);
   const uint64_t a = machine.Put(numbers), b = machine.Room(256), c = machine.Put(few);
   Seen seen;
-  seen.code = machine.Run(KernelText(body), threads, {a, b, c});
+  seen.code = machine.Run(KernelOf(body), threads, {a, b, c});
   seen.findings = machine.findings();
   return seen;
 }
@@ -114,9 +114,9 @@ TEST(Checks, FindRacesWithinAWarp) {
 
 TEST(Checks, FindRacesOnGlobalMemory) {
   const auto see = [](const std::string& body, uint32_t blocks) {
-    Interpreter machine;
+    TestMachine machine;
     const uint64_t a = machine.Put(std::vector<uint32_t>(64, 3)), b = machine.Room(256);
-    EXPECT_EQ(machine.Run(KernelText("mov.u32 %r1, %ctaid.x;\n" + body), {64, 1, 1}, {a, b, 0}, blocks), 0);
+    EXPECT_EQ(machine.Run(KernelOf("mov.u32 %r1, %ctaid.x;\n" + body), {64, 1, 1}, {a, b, 0}, blocks), 0);
     return machine.findings();
   };
   const std::string own = "st.global.u32 [%rd2], %r0;\n",
@@ -208,10 +208,10 @@ TEST(Counts, TellOfScatteredReadsAndOfBankConflicts) {
   const std::string path = testing::TempDir() + "/ptx_counts_" + std::to_string(::getpid());
   const auto count = [&](const std::string& body) {
     std::remove(path.c_str());
-    Interpreter machine;
+    TestMachine machine;
     AccessCounts counts(path);
     const uint64_t from = machine.Put(std::vector<uint32_t>(1024, 1));
-    EXPECT_EQ(machine.Run(KernelText(body), {32, 1, 1}, {from, 0, 0}, 1, &counts), 0);
+    EXPECT_EQ(machine.Run(KernelOf(body), {32, 1, 1}, {from, 0, 0}, 1, &counts), 0);
     std::ifstream file(path);
     std::string text(std::istreambuf_iterator<char>(file), {});
     std::remove(path.c_str());

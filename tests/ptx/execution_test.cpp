@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "half.h"
-#include "interpreter.h"
+#include "test_machine.h"
 
 namespace lathe::ptx {
 namespace {
@@ -17,10 +17,10 @@ std::vector<uint32_t> Numbers(uint32_t count) {
 }
 
 TEST(Execution, TakesBothSidesOfABranchAndMeetsBehindIt) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t to = machine.Room(4 * 64);
   // Lanes below 7 run three times around a loop; behind it all vote together, which takes that they have met.
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       "setp.lt.u32 %p1, %r0, 7;\nmov.u32 %r1, 0;\nmov.u32 %r2, 0;\n@!%p1 bra ELSE;\nLOOP:\nadd.s32 %r1, %r1, 10;\nadd.s32 %r2, %r2, 1;\n"
       "setp.lt.u32 %p2, %r2, 3;\n@%p2 bra LOOP;\nbra.uni BEHIND;\nELSE:\nadd.s32 %r1, %r0, 1000;\nBEHIND:\n"
       "vote.sync.ballot.b32 %r3, %p1, -1;\nadd.s32 %r1, %r1, %r3;\nst.global.u32 [%rd1], %r1;");
@@ -31,9 +31,9 @@ TEST(Execution, TakesBothSidesOfABranchAndMeetsBehindIt) {
 }
 
 TEST(Execution, LeavesRegistersOfInactiveLanesAlone) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t to = machine.Room(4 * 40);
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       "and.b32 %r1, %r0, 1;\nsetp.eq.s32 %p1, %r1, 0;\nmov.u32 %r2, 5;\n@%p1 mov.u32 %r2, 6;\n@!%p1 add.s32 %r2, %r2, 10;\n"
       "@%p1 ret;\nst.global.u32 [%rd1], %r2;");
   const std::vector<uint32_t> before(40, 1);
@@ -44,9 +44,9 @@ TEST(Execution, LeavesRegistersOfInactiveLanesAlone) {
 }
 
 TEST(Execution, NumbersThreadsAndBlocksInAllDimensions) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t to = machine.Room(4 * 48);
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       "mov.u32 %r1, %tid.y;\nmov.u32 %r2, %tid.z;\nmov.u32 %r3, %ctaid.x;\nmov.u32 %r4, %ntid.x;\nmov.u32 %r5, %nctaid.x;\n"
       "mad.lo.s32 %r6, %r2, 4, %r1;\nmad.lo.s32 %r6, %r6, %r4, %r0;\nmad.lo.s32 %r7, %r3, 24, %r6;\nmul.wide.u32 %rd5, %r7, 4;\n"
       "add.s64 %rd5, %rd11, %rd5;\nmad.lo.s32 %r8, %r5, 1000, %r7;\nst.global.u32 [%rd5], %r8;");
@@ -56,9 +56,9 @@ TEST(Execution, NumbersThreadsAndBlocksInAllDimensions) {
 }
 
 TEST(Execution, HandsSharedMemoryOverAtABarrier) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t to = machine.Room(4 * 96);
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       ".shared .align 4 .b8 tile[384];\nmov.u64 %rd5, tile;\nadd.s64 %rd6, %rd5, %rd10;\nst.shared.u32 [%rd6], %r0;\nbar.sync 0;\n"
       "sub.s32 %r1, 95, %r0;\nmul.wide.u32 %rd7, %r1, 4;\nadd.s64 %rd8, %rd5, %rd7;\nld.shared.u32 %r2, [%rd8];\nst.global.u32 [%rd1], "
       "%r2;");
@@ -69,9 +69,9 @@ TEST(Execution, HandsSharedMemoryOverAtABarrier) {
 }
 
 TEST(Execution, ShufflesRegistersOfAWarp) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t to = machine.Room(4 * 32 * 4);
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       "shfl.sync.down.b32 %r1, %r0, 5, 31, -1;\nshfl.sync.bfly.b32 %r2, %r0, 16, 31, -1;\n"
       "shfl.sync.idx.b32 %r3, %r0, 3, 0x181f, -1;\n"  // segments of 8 lanes
       "shfl.sync.up.b32 %r4, %r0, 1, 0, -1;\nst.global.u32 [%rd1], %r1;\nst.global.u32 [%rd1+128], %r2;\n"
@@ -88,9 +88,9 @@ TEST(Execution, ShufflesRegistersOfAWarp) {
 }
 
 TEST(Execution, CountsAtomically) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t to = machine.Put<uint32_t>({5, 0}), old = machine.Room(4 * 64);
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       ".shared .align 4 .b8 count[4];\nsetp.ne.s32 %p1, %r0, 0;\n@%p1 bra SET;\nst.shared.u32 [count], 100;\nSET:\nbar.sync 0;\n"
       "atom.shared.add.u32 %r1, [count], 2;\nst.global.u32 [%rd2], %r1;\nred.global.max.s32 [%rd11], %r0;\nbar.sync 0;\n"
       "ld.shared.u32 %r2, [count];\n@!%p1 st.global.u32 [%rd11+4], %r2;");
@@ -104,9 +104,9 @@ TEST(Execution, CountsAtomically) {
 
 // One thread copies two groups of 16 bytes, waits for the older one, and reads both; then waits for all.
 TEST(Execution, LetsAsynchronousCopiesArriveAsLateAsAllowed) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t from = machine.Put(Numbers(8)), to = machine.Room(4 * 4);
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       ".shared .align 16 .b8 stage[32];\nmov.u32 %r1, stage;\nadd.s32 %r2, %r1, 16;\nmov.u32 %r5, 8;\n"
       "cp.async.cg.shared.global [%r1], [%rd11], 16;\ncp.async.commit_group;\nadd.s64 %rd5, %rd11, 16;\n"
       "cp.async.cg.shared.global [%r2], [%rd5], 16, %r5;\ncp.async.commit_group;\ncp.async.wait_group 1;\n"
@@ -118,9 +118,9 @@ TEST(Execution, LetsAsynchronousCopiesArriveAsLateAsAllowed) {
 }
 
 TEST(Execution, ShowsOldBytesWhereNobodyWaitedForACopy) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t from = machine.Put(Numbers(4)), to = machine.Room(4);
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       ".shared .align 16 .b8 stage[16];\nmov.u32 %r1, stage;\nst.shared.u32 [stage+4], 77;\ncp.async.cg.shared.global [%r1], [%rd11], 16;\n"
       "cp.async.commit_group;\ncp.async.wait_group 1;\nld.shared.u32 %r3, [stage+4];\nst.global.u32 [%rd12], %r3;");
   ASSERT_EQ(machine.Run(text, {1, 1, 1}, {from, to, 0}), 0);
@@ -137,7 +137,7 @@ std::string Registers(const char* prefix, int first) {
 // sum = pixels * weights, and once more on top, by one warp; both factors are staged in shared memory, 24 halves a row.
 TEST(Execution, MultipliesMatricesAsALoopDoes) {
   constexpr int kSide = 16, kRow = 24;
-  Interpreter machine;
+  TestMachine machine;
   std::vector<uint16_t> a(kSide * kRow), b(kSide * kRow);
   for (size_t i = 0; i < a.size(); ++i) {
     a[i] = FloatToHalf(static_cast<float>(static_cast<int>(i * 7 % 23) - 11) / 8);
@@ -162,7 +162,7 @@ TEST(Execution, MultipliesMatricesAsALoopDoes) {
           ", 16;\nbar.warp.sync -1;\nmov.u64 %rd5, sums;\nadd.s64 %rd5, %rd5, %rd10;\n";
   for (int i = 0; i < 8; ++i)
     text += "ld.shared.u32 %r1, [%rd5+" + std::to_string(128 * i) + "];\nst.global.u32 [%rd3+" + std::to_string(128 * i) + "], %r1;\n";
-  ASSERT_EQ(machine.Run(KernelText(text), {32, 1, 1}, {from_a, from_b, to}), 0);
+  ASSERT_EQ(machine.Run(KernelOf(text), {32, 1, 1}, {from_a, from_b, to}), 0);
   EXPECT_EQ(machine.findings(), "");
   const std::vector<float> result = machine.Get<float>(to, kSide * kSide);
   for (size_t m = 0; m < kSide; ++m)
@@ -175,7 +175,7 @@ TEST(Execution, MultipliesMatricesAsALoopDoes) {
 
 // Were a fragment's elements in plain order, a kernel that reads them by itself would seem right.
 TEST(Execution, HidesWhichElementALaneOfAFragmentHolds) {
-  Interpreter machine;
+  TestMachine machine;
   std::vector<uint16_t> a(256);
   for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<uint16_t>(i);
   const uint64_t from = machine.Put(a), to = machine.Room(128);
@@ -184,7 +184,7 @@ TEST(Execution, HidesWhichElementALaneOfAFragmentHolds) {
     text += "ld.global.u32 %r1, [%rd1+" + std::to_string(128 * i) + "];\nst.shared.u32 [%rd5+" + std::to_string(128 * i) + "], %r1;\n";
   text += "bar.warp.sync -1;\nmov.u32 %r3, pixels;\nwmma.load.a.sync.aligned.row.m16n16k16.shared.f16 " + Registers("%r", 10) +
           ", [%r3], 16;\nst.global.u32 [%rd2], %r10;";
-  ASSERT_EQ(machine.Run(KernelText(text), {32, 1, 1}, {from, to, 0}), 0);
+  ASSERT_EQ(machine.Run(KernelOf(text), {32, 1, 1}, {from, to, 0}), 0);
   const std::vector<uint32_t> result = machine.Get<uint32_t>(to, 32);
   uint32_t in_place = 0;
   for (uint32_t lane = 0; lane < 32; ++lane)

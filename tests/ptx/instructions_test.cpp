@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "half.h"
-#include "interpreter.h"
+#include "test_machine.h"
 
 namespace lathe::ptx {
 namespace {
@@ -18,10 +18,10 @@ const std::vector<uint32_t> kAwkward = {0,          1,          2,          3,  
 
 // The instruction for every pair of values: r[i] = op(a, b[, third]).
 std::vector<uint32_t> Apply(const std::string& instruction, const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t from_a = machine.Put(a), from_b = machine.Put(b), to = machine.Room(a.size() * 4);
-  const std::string text = KernelText("ld.global.u32 %r1, [%rd1];\nld.global.u32 %r2, [%rd2];\nmov.b32 %f1, %r1;\nmov.b32 %f2, %r2;\n" +
-                                      instruction + "\nst.global.u32 [%rd3], %r9;");
+  const std::string text = KernelOf("ld.global.u32 %r1, [%rd1];\nld.global.u32 %r2, [%rd2];\nmov.b32 %f1, %r1;\nmov.b32 %f2, %r2;\n" +
+                                    instruction + "\nst.global.u32 [%rd3], %r9;");
   EXPECT_EQ(machine.Run(text, {static_cast<uint32_t>(a.size()), 1, 1}, {from_a, from_b, to}), 0) << instruction;
   EXPECT_EQ(machine.findings(), "") << instruction;
   return machine.Get<uint32_t>(to, a.size());
@@ -202,9 +202,9 @@ TEST(Instructions, RoundAFusedProductDown) {
 }
 
 TEST(Instructions, ExtendWhatIsLoadedIntoLargerRegisters) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t from = machine.Put<uint8_t>({0x80, 0x7f, 0xff, 0x01}), to = machine.Room(32);
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       "ld.global.s8 %r1, [%rd11];\nld.global.u8 %r2, [%rd11];\nld.global.s16 %rd5, [%rd11+2];\nld.global.nc.v2.u8 {%rs1, %rs2}, "
       "[%rd11+2];\n"
       "st.global.u32 [%rd12], %r1;\nst.global.u32 [%rd12+4], %r2;\nst.global.u64 [%rd12+8], %rd5;\nst.global.v2.u16 [%rd12+16], {%rs1, "
@@ -218,9 +218,9 @@ TEST(Instructions, ExtendWhatIsLoadedIntoLargerRegisters) {
 }
 
 TEST(Instructions, ReadTablesAndLocalMemory) {
-  Interpreter machine;
+  TestMachine machine;
   const uint64_t to = machine.Room(128);
-  const std::string text = KernelText(
+  const std::string text = KernelOf(
       ".local .align 8 .b8 depot[16];\nmov.u64 %rd5, depot;\ncvta.local.u64 %rd6, %rd5;\nadd.s32 %r1, %r0, 100;\nst.u32 [%rd6+4], %r1;\n"
       "ld.local.u32 %r2, [depot+4];\nand.b32 %r3, %r0, 3;\nmul.wide.u32 %rd7, %r3, 4;\nmov.u64 %rd8, table;\nadd.s64 %rd8, %rd8, %rd7;\n"
       "ld.const.u32 %r4, [%rd8];\nadd.s32 %r5, %r2, %r4;\nst.global.u32 [%rd1], %r5;",
@@ -246,16 +246,16 @@ TEST(Instructions, ThatAreNotKnownAreNamed) {
            {".reg .b8 %b1;", "registers of 8"},
            {"mov.u32 %r1, 5q;", "5q"},
            {"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%r1}, {%r1}, {%r1}, {%r1};", "not known"}}) {
-    const Result<std::unique_ptr<Module>> module = LoadModule(KernelText(body));
+    const Result<std::unique_ptr<Module>> module = LoadModule(KernelOf(body));
     ASSERT_FALSE(module) << body;
     EXPECT_THAT(module.error().message, testing::HasSubstr(word));
     EXPECT_THAT(module.error().message, testing::HasSubstr("line 1")) << "the line is told";
   }
-  EXPECT_FALSE(LoadModule(KernelText("ret;", ".const .align 4 .f32 table[2] = {0.5, 1.5};\n"))) << "a half is no whole number";
+  EXPECT_FALSE(LoadModule(KernelOf("ret;", ".const .align 4 .f32 table[2] = {0.5, 1.5};\n"))) << "a half is no whole number";
   EXPECT_FALSE(LoadModule(""));
   EXPECT_FALSE(LoadModule("no PTX"));
-  EXPECT_FALSE(LoadModule(KernelText("/*")));
-  const std::string whole = KernelText("add.s32 %r1, %r2, 5;");
+  EXPECT_FALSE(LoadModule(KernelOf("/*")));
+  const std::string whole = KernelOf("add.s32 %r1, %r2, 5;");
   for (size_t length = 0; length < whole.size() - 3; ++length) EXPECT_FALSE(LoadModule(whole.substr(0, length))) << length;
 }
 

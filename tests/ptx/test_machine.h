@@ -11,9 +11,9 @@
 
 namespace lathe::ptx {
 
-class Interpreter {
+class TestMachine {
  public:
-  Interpreter() : findings_("/dev/null") {}
+  TestMachine() : findings_("/dev/null") {}
 
   // Device memory with these values.
   template <typename T>
@@ -67,7 +67,7 @@ class Interpreter {
 
 // A kernel of three addresses. It begins with %tid.x in %r0 and %rd0, the addresses of this thread's 4 bytes of each in %rd1, %rd2, %rd3,
 // and the bare addresses in %rd11, %rd12, %rd13.
-inline std::string KernelText(const std::string& body, const std::string& before = "") {
+inline std::string KernelOf(const std::string& body, const std::string& before = "") {
   return ".version 8.0\n.target sm_87\n.address_size 64\n" + before +
          ".visible .entry k(.param .u64 a, .param .u64 b, .param .u64 c)\n{\n"
          ".reg .pred %p<8>; .reg .b16 %rs<16>; .reg .b32 %r<64>; .reg .f32 %f<64>; .reg .b64 %rd<32>; .reg .f64 %fd<8>;\n"
